@@ -1,0 +1,420 @@
+/* object: see object.h for layout, invariant and crash argument.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "object.h"
+
+#include <string.h>
+
+#include "../base/crash.h"
+#include "eventcount.h"
+
+#define CANDIDATES 256
+
+static uint64_t word(unsigned state, enum mp_type type, uint32_t gen)
+{
+	return state | (uint64_t)type << 8 | (uint64_t)gen << 32;
+}
+static uint32_t gen_of(uint64_t w) { return (uint32_t)(w >> 32); }
+static enum mp_type type_of(uint64_t w) { return (enum mp_type)((w >> 8) & 0xff); }
+static unsigned state_of(uint64_t w) { return w & 0xff; }
+static uint32_t index_of(mp_handle h) { return (uint32_t)h; }
+
+static mp_obj *entry_of(const mp_shm *s, mp_handle h)
+{
+	uint32_t i = index_of(h);
+	return i && i < atomic_load_explicit(&s->h->objs_high, memory_order_relaxed)
+	       ? &s->objs[i] : NULL;
+}
+
+/* The two bitmaps over the slots: holders, then watchers. */
+static _Atomic uint64_t *holders(const mp_shm *s, uint32_t i)
+{
+	return (_Atomic uint64_t *)mp_at(s, s->h->bits) + (uint64_t)i * 2 * s->h->words;
+}
+static _Atomic uint64_t *watchers(const mp_shm *s, uint32_t i)
+{
+	return holders(s, i) + s->h->words;
+}
+
+static void set_bit(_Atomic uint64_t *row, mp_aid a)
+{
+	uint32_t n = mp_aid_slot(a);
+	atomic_fetch_or(&row[n / 64], UINT64_C(1) << n % 64);
+}
+static void clear_bit(_Atomic uint64_t *row, mp_aid a)
+{
+	uint32_t n = mp_aid_slot(a);
+	atomic_fetch_and(&row[n / 64], ~(UINT64_C(1) << n % 64));
+}
+static bool has_bit(_Atomic uint64_t *row, mp_aid a)
+{
+	uint32_t n = mp_aid_slot(a);
+	return atomic_load(&row[n / 64]) >> n % 64 & 1;
+}
+static bool no_bits(const mp_shm *s, _Atomic uint64_t *row)
+{
+	for (uint32_t i = 0; i < s->h->words; i++)
+		if (atomic_load(&row[i]))
+			return false;
+	return true;
+}
+
+static const mp_type_ops *ops_of(const mp_shm *s, enum mp_type t)
+{
+	return t < MP_TYPES && s->types ? s->types[t] : NULL;
+}
+
+/* ---- creating -------------------------------------------------------------- */
+
+static int extend(mp_shm *s, uint32_t i)
+{
+	uint32_t high = atomic_load(&s->h->objs_high);
+	if (mp_shm_commit(s, mp_off(s, &s->objs[i]), sizeof(mp_obj)) ||
+	    mp_shm_commit(s, mp_off(s, holders(s, i)), 16 * (uint64_t)s->h->words))
+		return MP_NOMEM;
+	while (high <= i && !atomic_compare_exchange_weak(&s->h->objs_high, &high, i + 1))
+		;
+	return MP_OK;
+}
+
+static void lower_hint(mp_shm *s, uint32_t i)
+{
+	uint32_t hint = atomic_load(&s->h->objs_hint);
+	while (hint > i && !atomic_compare_exchange_weak(&s->h->objs_hint, &hint, i))
+		;
+}
+
+/* A free entry, claimed by me. */
+static int claim_entry(mp_self *me, uint32_t *index)
+{
+	mp_shm *s = me->shm;
+	for (uint32_t i = atomic_load(&s->h->objs_hint); i < s->h->nobjs; i++) {
+		uint32_t nobody = 0, hint = i;
+		if (i >= atomic_load(&s->h->objs_high) && extend(s, i))
+			return MP_NOMEM;
+		if (state_of(atomic_load_explicit(&s->objs[i].word, memory_order_relaxed)) != MP_OBJ_FREE ||
+		    !atomic_compare_exchange_strong(&s->objs[i].claim, &nobody, me->aid))
+			continue;
+		if (state_of(atomic_load(&s->objs[i].word)) != MP_OBJ_FREE) {
+			atomic_store(&s->objs[i].claim, 0);
+			continue;
+		}
+		atomic_compare_exchange_strong(&s->h->objs_hint, &hint, i + 1);
+		*index = i;
+		return MP_OK;
+	}
+	return -ENFILE;
+}
+
+int mp_obj_create(mp_self *me, enum mp_type type, uint64_t size,
+                  int (*init)(mp_self *me, void *body, void *arg), void *arg,
+                  mp_handle *h)
+{
+	mp_shm *s = me->shm;
+	uint32_t i, gen;
+	uint64_t body;
+	int rc = claim_entry(me, &i);
+	mp_obj *o = &s->objs[i];
+	if (rc)
+		return rc;
+	MP_CRASHPOINT("object.claimed");
+	gen = gen_of(atomic_load(&o->word));
+	body = mp_alloc(me, size, mp_off(s, &o->body), &rc);
+	if (!body)
+		goto unclaim;
+	memset(mp_at(s, body), 0, size);
+	*h = (mp_handle)gen << 32 | i;
+	if (init && (rc = init(me, mp_at(s, body), arg)) != 0) {
+		mp_free(me, body);
+		goto unclaim;
+	}
+	atomic_store(&o->sent, 0);
+	atomic_store(&o->creator, me->aid);
+	atomic_store(&o->body, body);
+	set_bit(holders(s, i), me->aid);
+	MP_CRASHPOINT("object.built");
+	atomic_store(&o->word, word(MP_OBJ_LIVE, type, gen));
+	MP_CRASHPOINT("object.live");
+	mp_settle(me, body);
+	atomic_store(&o->claim, 0);
+	return MP_OK;
+unclaim:
+	lower_hint(s, i);
+	atomic_store(&o->claim, 0);
+	return rc;
+}
+
+/* ---- looking up, holding --------------------------------------------------- */
+
+void *mp_obj_body(const mp_shm *s, mp_handle h, enum mp_type type)
+{
+	mp_obj *o = entry_of(s, h);
+	uint64_t w = o ? atomic_load_explicit(&o->word, memory_order_acquire) : 0;
+	if (!o || state_of(w) == MP_OBJ_FREE || gen_of(w) != gen_of(h) ||
+	    (type != MP_T_NONE && type_of(w) != type))
+		return NULL;
+	return mp_at(s, atomic_load(&o->body));
+}
+
+enum mp_type mp_obj_type(const mp_shm *s, mp_handle h)
+{
+	mp_obj *o = entry_of(s, h);
+	uint64_t w = o ? atomic_load(&o->word) : 0;
+	return o && state_of(w) != MP_OBJ_FREE && gen_of(w) == gen_of(h) ? type_of(w) : MP_T_NONE;
+}
+
+int mp_obj_hold(mp_self *me, mp_handle h)
+{
+	mp_shm *s = me->shm;
+	mp_obj *o = entry_of(s, h);
+	if (!o)
+		return MP_EOF;
+	set_bit(holders(s, index_of(h)), me->aid);
+	for (;;) {
+		uint64_t w = atomic_load(&o->word);
+		if (gen_of(w) != gen_of(h) || state_of(w) == MP_OBJ_FREE)
+			break;
+		if (state_of(w) == MP_OBJ_LIVE)
+			return MP_OK;
+		/* DYING: whoever destroys it looks at the bits once more and
+		 * may let it live. */
+		uint32_t by = atomic_load(&o->claim);
+		if (by && mp_gone(s, by))
+			break;
+		mp_pause();
+	}
+	clear_bit(holders(s, index_of(h)), me->aid);
+	return MP_EOF;
+}
+
+bool mp_obj_held(const mp_shm *s, mp_handle h, mp_aid who)
+{
+	return mp_obj_type(s, h) != MP_T_NONE && has_bit(holders(s, index_of(h)), who);
+}
+
+void mp_obj_inherit(mp_shm *s, mp_aid parent, mp_aid child)
+{
+	uint32_t high = atomic_load(&s->h->objs_high);
+	for (uint32_t i = 1; i < high; i++)
+		if (has_bit(holders(s, i), parent))
+			set_bit(holders(s, i), child);
+}
+
+void mp_obj_sending(mp_self *me, mp_handle h)
+{
+	mp_obj *o = entry_of(me->shm, h);
+	if (o)
+		atomic_store(&o->sent, 1);
+	atomic_fetch_add(&me->shm->h->sends, 1);
+}
+
+/* ---- destroying ------------------------------------------------------------ */
+
+/* The body goes, then the entry; mine by claim. Done again after a crash. */
+static void destroy(mp_self *me, uint32_t i)
+{
+	mp_shm *s = me->shm;
+	mp_obj *o = &s->objs[i];
+	uint64_t w = atomic_load(&o->word), body = atomic_load(&o->body);
+	const mp_type_ops *ops = ops_of(s, type_of(w));
+	if (body) {
+		if (ops && ops->destroy)
+			ops->destroy(me, mp_at(s, body));
+		MP_CRASHPOINT("object.emptied");
+		mp_take(me, body);
+		atomic_store(&o->body, 0);
+		mp_free(me, body);
+	}
+	for (uint32_t k = 0; k < s->h->words; k++)
+		atomic_store(&watchers(s, i)[k], 0);
+	atomic_store(&o->word, word(MP_OBJ_FREE, MP_T_NONE, gen_of(w) + 1));
+	MP_CRASHPOINT("object.freed");
+	lower_hint(s, i);
+	atomic_store(&o->claim, 0);
+}
+
+/* Destroys an object that nobody holds, if that is still so once it is marked
+ * DYING; sends: what the count of sends must still be, or NULL. */
+static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, const uint64_t *sends)
+{
+	mp_shm *s = me->shm;
+	mp_obj *o = &s->objs[i];
+	uint32_t nobody = 0;
+	if (!atomic_compare_exchange_strong(&o->claim, &nobody, me->aid))
+		return;
+	if (!atomic_compare_exchange_strong(&o->word, &w, (w & ~UINT64_C(0xff)) | MP_OBJ_DYING)) {
+		atomic_store(&o->claim, 0);
+		return;
+	}
+	MP_CRASHPOINT("object.dying");
+	if (no_bits(s, holders(s, i)) && (!sends || atomic_load(&s->h->sends) == *sends)) {
+		destroy(me, i);
+		return;
+	}
+	atomic_store(&o->word, w);
+	atomic_store(&o->claim, 0);
+}
+
+/* After a bit was cleared: destroy it, or leave it to a collection when a
+ * message may list it. */
+static void left(mp_self *me, uint32_t i)
+{
+	mp_shm *s = me->shm;
+	uint64_t w = atomic_load(&s->objs[i].word);
+	if (state_of(w) != MP_OBJ_LIVE || !no_bits(s, holders(s, i)))
+		return;
+	if (atomic_load(&s->objs[i].sent)) {
+		atomic_store(&s->h->gc, 1);
+		mp_wake_keeper(s);
+	} else {
+		destroy_if_alone(me, i, w, NULL);
+	}
+}
+
+void mp_obj_drop(mp_self *me, mp_handle h)
+{
+	if (mp_obj_type(me->shm, h) == MP_T_NONE)
+		return;
+	clear_bit(holders(me->shm, index_of(h)), me->aid);
+	clear_bit(watchers(me->shm, index_of(h)), me->aid);
+	left(me, index_of(h));
+}
+
+void mp_obj_forget(mp_self *me, mp_aid who)
+{
+	mp_shm *s = me->shm;
+	uint32_t high = atomic_load(&s->h->objs_high);
+	for (uint32_t i = 1; i < high; i++) {
+		if (has_bit(watchers(s, i), who))
+			clear_bit(watchers(s, i), who);
+		if (!has_bit(holders(s, i), who))
+			continue;
+		clear_bit(holders(s, i), who);
+		left(me, i);
+	}
+}
+
+/* ---- collecting what only messages could have kept -------------------------- */
+
+/* An object that nobody holds lives in messages alone, if at all. Candidates
+ * are noted first, then the contents of all objects are searched for them. An
+ * item that is taken and sent on meanwhile could hide from the search: but
+ * sending counts (sends), and the taker's bit is set before the item is
+ * finished; so a candidate that no message listed, that nobody holds now, and
+ * in whose time nothing was sent, is garbage. */
+struct candidates {
+	uint32_t n, at;                /* at: where the next round begins */
+	mp_handle h[CANDIDATES];
+	bool marked[CANDIDATES];
+};
+
+static void mark(void *ud, mp_handle h)
+{
+	struct candidates *c = ud;
+	for (uint32_t i = 0; i < c->n; i++)
+		if (c->h[i] == h)
+			c->marked[i] = true;
+}
+
+static void note_candidates(mp_shm *s, struct candidates *c)
+{
+	uint32_t high = atomic_load(&s->h->objs_high);
+	for (c->n = 0; c->at < high && c->n < CANDIDATES; c->at++) {
+		uint64_t w = atomic_load(&s->objs[c->at].word);
+		if (state_of(w) != MP_OBJ_LIVE || !no_bits(s, holders(s, c->at)))
+			continue;
+		c->marked[c->n] = false;
+		c->h[c->n++] = (w >> 32 << 32) | c->at;
+	}
+}
+
+static void search_contents(mp_self *me, struct candidates *c)
+{
+	mp_shm *s = me->shm;
+	uint32_t high = atomic_load(&s->h->objs_high);
+	for (uint32_t i = 1; i < high; i++) {
+		uint64_t w = atomic_load(&s->objs[i].word);
+		const mp_type_ops *ops = state_of(w) == MP_OBJ_LIVE ? ops_of(s, type_of(w)) : NULL;
+		if (ops && ops->contents && !no_bits(s, holders(s, i)))
+			ops->contents(me, mp_at(s, atomic_load(&s->objs[i].body)), mark, c);
+	}
+}
+
+void mp_obj_collect(mp_self *me)
+{
+	mp_shm *s = me->shm;
+	struct candidates c = { .at = 1 };
+	atomic_store(&s->h->gc, 0);
+	do {
+		uint64_t sends = atomic_load(&s->h->sends);
+		note_candidates(s, &c);
+		if (c.n)
+			search_contents(me, &c);
+		for (uint32_t k = 0; k < c.n; k++) {
+			uint32_t i = index_of(c.h[k]);
+			uint64_t w = atomic_load(&s->objs[i].word);
+			if (!c.marked[k] && gen_of(w) == gen_of(c.h[k]) && state_of(w) == MP_OBJ_LIVE)
+				destroy_if_alone(me, i, w, &sends);
+		}
+		if (c.n && atomic_load(&s->h->sends) != sends)
+			atomic_store(&s->h->gc, 1);
+	} while (c.n == CANDIDATES);
+}
+
+void mp_obj_sweep(mp_self *me, mp_aid dead)
+{
+	mp_shm *s = me->shm;
+	uint32_t high = atomic_load(&s->h->objs_high);
+	for (uint32_t i = 1; i < high; i++) {
+		mp_obj *o = &s->objs[i];
+		uint32_t by = dead;
+		uint64_t w;
+		if (atomic_load_explicit(&o->claim, memory_order_relaxed) != dead ||
+		    !atomic_compare_exchange_strong(&o->claim, &by, me->aid))
+			continue;
+		w = atomic_load(&o->word);
+		if (state_of(w) == MP_OBJ_DYING) {
+			destroy(me, i);
+			continue;
+		}
+		if (state_of(w) == MP_OBJ_FREE) {
+			/* Never came to life, or is gone already: its body, if
+			 * any, is in the name of the dead and freed as such. */
+			atomic_store(&o->body, 0);
+			clear_bit(holders(s, i), dead);
+			lower_hint(s, i);
+		}
+		atomic_store(&o->claim, 0);
+	}
+}
+
+/* ---- doorbells -------------------------------------------------------------- */
+
+void mp_obj_watch(mp_self *me, mp_handle h)
+{
+	enum mp_type t = mp_obj_type(me->shm, h);
+	const mp_type_ops *ops = ops_of(me->shm, t);
+	void *body = mp_obj_body(me->shm, h, t);
+	if (!body || !ops || !ops->readiness)
+		return;
+	set_bit(watchers(me->shm, index_of(h)), me->aid);
+	mp_ec_prepare(ops->readiness(body));
+}
+
+void mp_obj_unwatch(mp_self *me, mp_handle h)
+{
+	if (mp_obj_type(me->shm, h) != MP_T_NONE)
+		clear_bit(watchers(me->shm, index_of(h)), me->aid);
+}
+
+void mp_obj_ring(mp_self *me, mp_handle h)
+{
+	mp_shm *s = me->shm;
+	if (!entry_of(s, h))
+		return;
+	for (uint32_t k = 0; k < s->h->words; k++) {
+		uint64_t bits = atomic_load_explicit(&watchers(s, index_of(h))[k], memory_order_relaxed);
+		for (; bits; bits &= bits - 1)
+			mp_ec_notify(&s->slots[k * 64 + (uint32_t)__builtin_ctzll(bits)].doorbell, 1);
+	}
+}

@@ -1,0 +1,142 @@
+/* shm: one process's view of an arena, and one actor in it.
+ *
+ * Core code takes the actor first and keeps no globals. An mp_self belongs
+ * to one thread; after a fork the child makes its own from its slot.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef MP_SHM_H
+#define MP_SHM_H
+
+#include "layout.h"
+#include "../base/status.h"
+
+#define MP_CLASSES 10
+#define MP_TYPES   24
+
+struct mp_type_ops;
+
+typedef struct mp_shm {
+	char *base;
+	uint64_t size;
+	int fd;                       /* the memfd */
+	int keeper_fd;                /* eventfd the keeper polls; -1: none */
+	mp_header *h;
+	mp_slot *slots;
+	mp_obj *objs;
+	mp_chunk *chunks;
+	mp_meta *meta;
+	const struct mp_type_ops *const *types;  /* [MP_TYPES], NULL where unknown */
+} mp_shm;
+
+typedef struct mp_lease {
+	uint64_t queue;               /* offset of the queue's body */
+	uint64_t cell;                /* offset of the cell */
+	uint64_t seg;                 /* offset of its segment */
+	uint64_t block;               /* offset of its block, 0: inline */
+} mp_lease;
+
+typedef struct mp_self {
+	mp_shm *shm;
+	mp_aid aid;
+	mp_slot *slot;
+	uint32_t chunk[MP_CLASSES];   /* where this actor allocated last */
+	uint32_t pos[MP_CLASSES];
+	mp_lease *leases;             /* taken and not yet finished */
+	uint32_t nleases, leases_cap;
+	int spin;                     /* -1: as the load says, else a fixed number of turns */
+
+	/* Hooks of the floors above; any may be NULL. None is called while a
+	 * lock is held. */
+	void (*before_sleep)(struct mp_self *me, void *ud);  /* about to sleep: flush, note the source line */
+	int (*interrupted)(struct mp_self *me, void *ud);    /* after EINTR and each slice: != 0 ends the wait */
+	void (*slice)(struct mp_self *me, void *ud);         /* each ~100 ms asleep */
+	void *ud;
+} mp_self;
+
+static inline void *mp_at(const mp_shm *s, uint64_t off) { return s->base + off; }
+static inline uint64_t mp_off(const mp_shm *s, const volatile void *p)
+{
+	return (uint64_t)((const volatile char *)p - s->base);
+}
+
+/* ---- the mapping (arena.c) ---- */
+
+typedef struct mp_shm_config {
+	uint64_t memory;              /* bytes of data at most; 0: from the machine */
+	uint32_t processes;           /* actors at most; 0: 1024 */
+	const struct mp_type_ops *const *types;
+} mp_shm_config;
+
+/* Creates an arena and maps it. 0, or -errno (then *why, if given, says
+ * which limit refused). The caller becomes no actor by this: mp_slot_claim. */
+int mp_shm_create(mp_shm *s, const mp_shm_config *cfg, const char **why);
+/* Maps an arena that another process created, from its descriptor. */
+int mp_shm_attach(mp_shm *s, int fd, const struct mp_type_ops *const *types);
+void mp_shm_unmap(mp_shm *s);
+/* Default of memory: half of the tightest of RAM, cgroup, RLIMIT_AS, RLIMIT_FSIZE. */
+uint64_t mp_shm_default_memory(void);
+/* Really allocates [off, off+len). 0 or MP_NOMEM. */
+int mp_shm_commit(mp_shm *s, uint64_t off, uint64_t len);
+
+/* ---- blocks (block.c) ---- */
+
+/* Allocates n bytes, owned by me (tag = me), home noted. The offset, or 0
+ * with *rc = MP_NOMEM (full now) or MP_TOOBIG (can never fit). */
+uint64_t mp_alloc(mp_self *me, uint64_t n, uint64_t home, int *rc);
+/* Frees a block that is mine (tag = me). */
+void mp_free(mp_self *me, uint64_t block);
+/* Makes it mine, whoever's it was (a word of mine, protected by a lock or a
+ * lease, refers to it). */
+void mp_take(mp_self *me, uint64_t block);
+/* A word refers to it now: tag me -> CONTAINER, unless somebody took it. */
+void mp_settle(mp_self *me, uint64_t block);
+void mp_set_home(mp_self *me, uint64_t block, uint64_t home);
+/* Usable bytes of a block. */
+uint64_t mp_block_size(const mp_shm *s, uint64_t block);
+/* Waits until memory was given back since; 0, MP_TIMEOUT, MP_INTERRUPTED. */
+int mp_memory_wait(mp_self *me, int64_t deadline);
+/* Gives empty chunks back; keep: warm chunks that may stay. Returns chunks freed. */
+uint32_t mp_trim(mp_self *me, uint32_t keep);
+/* Bytes in blocks / really allocated for data. By a scan: slow, exact when idle. */
+typedef struct mp_usage { uint64_t blocks, nblocks, allocated, limit, objects, actors; } mp_usage;
+void mp_usage_of(mp_shm *s, mp_usage *u);
+/* Sweep's part: blocks and chunks of a dead actor. */
+void mp_blocks_sweep(mp_self *me, mp_aid dead);
+
+/* ---- actors (slot.c) ---- */
+
+/* Claims a slot for a new actor of that kind, in phase RESERVED, parent me
+ * (0 for the first). The aid, or 0: all are used. */
+mp_aid mp_slot_reserve(mp_shm *s, mp_aid parent, uint32_t kind);
+/* RESERVED -> LIVE by the new actor itself; fills *me. false: revoked
+ * meanwhile (the creator died), the caller must end. */
+bool mp_slot_enter(mp_shm *s, mp_aid aid, mp_self *me);
+/* Gives back a slot that was never entered. */
+void mp_slot_cancel(mp_shm *s, mp_aid aid);
+/* Is it known to be dead, or gone? No system call. */
+bool mp_gone(const mp_shm *s, mp_aid aid);
+/* Asks the system; marks it DEAD if so. true: dead. About 4 us. */
+bool mp_probe(mp_shm *s, mp_aid aid);
+/* LIVE or RESERVED -> DEAD, if it is that generation. */
+bool mp_slot_kill(mp_shm *s, mp_aid aid);
+/* The last step of a sweep: DEAD -> FREE, next generation. */
+void mp_slot_free(mp_shm *s, mp_aid aid);
+static inline mp_slot *mp_slot_of(const mp_shm *s, mp_aid aid) { return &s->slots[mp_aid_slot(aid)]; }
+/* The aid that a slot has now, whatever its phase. */
+mp_aid mp_slot_aid(const mp_shm *s, uint32_t slot);
+uint32_t mp_slot_phase(const mp_shm *s, mp_aid aid);   /* MP_SLOT_FREE if another generation */
+uint64_t mp_starttime(int pid);                        /* 0: unknown */
+
+/* Makes the keeper look again (a process started, memory was claimed). */
+void mp_wake_keeper(mp_shm *s);
+
+/* ---- sweep (sweep.c) ---- */
+
+/* Cleans up after a dead actor: nothing it held stays held. Idempotent, safe
+ * to run by several at once and to be killed in. Call with no lock held.
+ * Returns true if the slot was freed by this call. */
+bool mp_sweep(mp_self *me, mp_aid dead);
+/* Probes every actor, sweeps the dead: what a waiter does when no keeper is. */
+void mp_sweep_all(mp_self *me);
+
+#endif

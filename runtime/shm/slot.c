@@ -1,0 +1,232 @@
+/* slot: who takes part in the runtime.
+ *
+ * Layout: mp_slot. The state word is phase | generation << 16.
+ * Invariant: FREE -> RESERVED -> LIVE -> DEAD -> FREE (next generation); every
+ * step is one CAS on that word, which fails for a stale generation. parent
+ * claims a free slot before anything else is written to it.
+ * Crash: a creator killed at any point leaves its aid in parent; the sweep
+ * frees a slot that never came to life. DEAD stays until one sweep is done.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "shm.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "../base/crash.h"
+
+#define NO_PARENT MP_AID_MASK  /* of the first actors */
+
+mp_aid mp_slot_aid(const mp_shm *s, uint32_t slot)
+{
+	return mp_aid_make(slot, atomic_load(&s->slots[slot].state) >> 16);
+}
+
+uint32_t mp_slot_phase(const mp_shm *s, mp_aid aid)
+{
+	uint32_t w = atomic_load_explicit(&mp_slot_of(s, aid)->state, memory_order_acquire);
+	return w >> 16 == mp_aid_gen(aid) ? w & 0xffff : MP_SLOT_FREE;
+}
+
+static void reset(mp_slot *sl, uint32_t kind)
+{
+	atomic_store(&sl->pid, 0);
+	atomic_store(&sl->kind, kind);
+	atomic_store(&sl->starttime, 0);
+	atomic_store(&sl->process, 0);
+	atomic_store(&sl->doorbell, 0);
+	atomic_store(&sl->asleep, 0);
+	atomic_store(&sl->clean, 0);
+	atomic_store(&sl->daemon, 0);
+	atomic_store(&sl->commit, 0);
+	atomic_store(&sl->wait.what, MP_W_NONE);
+	sl->name[0] = 0;
+}
+
+mp_aid mp_slot_reserve(mp_shm *s, mp_aid parent, uint32_t kind)
+{
+	uint32_t claim = parent ? parent : NO_PARENT;
+	for (uint32_t i = 1; i < s->h->nslots; i++) {
+		mp_slot *sl = &s->slots[i];
+		uint32_t nobody = 0, high = atomic_load(&s->h->slots_high), w;
+		if (i >= high) {
+			if (mp_shm_commit(s, mp_off(s, sl), sizeof *sl))
+				return 0;
+			while (high <= i && !atomic_compare_exchange_weak(&s->h->slots_high, &high, i + 1))
+				;
+		}
+		if (atomic_load_explicit(&sl->parent, memory_order_relaxed) != 0 ||
+		    !atomic_compare_exchange_strong(&sl->parent, &nobody, claim))
+			continue;
+		w = atomic_load(&sl->state);
+		if ((w & 0xffff) != MP_SLOT_FREE) {  /* its sweep is not quite done */
+			atomic_store(&sl->parent, 0);
+			continue;
+		}
+		MP_CRASHPOINT("slot.claimed");
+		reset(sl, kind);
+		atomic_store(&sl->state, mp_slot_word(w >> 16, MP_SLOT_RESERVED));
+		MP_CRASHPOINT("slot.reserved");
+		return mp_aid_make(i, w >> 16);
+	}
+	return 0;
+}
+
+static bool step(mp_slot *sl, mp_aid aid, uint32_t from, uint32_t to)
+{
+	uint32_t w = mp_slot_word(mp_aid_gen(aid), from);
+	return atomic_compare_exchange_strong(&sl->state, &w, mp_slot_word(mp_aid_gen(aid), to));
+}
+
+bool mp_slot_enter(mp_shm *s, mp_aid aid, mp_self *me)
+{
+	mp_slot *sl = mp_slot_of(s, aid);
+	int pid = (int)getpid();
+	atomic_store(&sl->pid, (uint32_t)pid);
+	atomic_store(&sl->starttime, mp_starttime(pid));
+	MP_CRASHPOINT("slot.entering");
+	if (!step(sl, aid, MP_SLOT_RESERVED, MP_SLOT_LIVE))
+		return false;
+	memset(me, 0, sizeof *me);
+	me->shm = s;
+	me->aid = aid;
+	me->slot = sl;
+	me->spin = -1;
+	if (atomic_load(&sl->kind) != MP_KIND_KEEPER)
+		atomic_fetch_add(&s->h->awake, 1);
+	return true;
+}
+
+static void free_slot(mp_slot *sl, mp_aid aid)
+{
+	atomic_store(&sl->parent, 0);
+	atomic_store(&sl->state, mp_slot_word(mp_aid_gen(aid) + 1, MP_SLOT_FREE));
+}
+
+void mp_slot_cancel(mp_shm *s, mp_aid aid)
+{
+	mp_slot *sl = mp_slot_of(s, aid);
+	if (step(sl, aid, MP_SLOT_RESERVED, MP_SLOT_DEAD))
+		free_slot(sl, aid);
+}
+
+bool mp_slot_kill(mp_shm *s, mp_aid aid)
+{
+	mp_slot *sl = mp_slot_of(s, aid);
+	return step(sl, aid, MP_SLOT_LIVE, MP_SLOT_DEAD) ||
+	       step(sl, aid, MP_SLOT_RESERVED, MP_SLOT_DEAD);
+}
+
+void mp_slot_free(mp_shm *s, mp_aid aid)
+{
+	free_slot(mp_slot_of(s, aid), aid);
+}
+
+bool mp_gone(const mp_shm *s, mp_aid aid)
+{
+	uint32_t phase = mp_slot_phase(s, aid);
+	return phase == MP_SLOT_FREE || phase == MP_SLOT_DEAD;
+}
+
+/* Reads field n (from 3 on) of /proc/PID/stat; 0 if there is none. *state is
+ * the process's state letter. Async-signal-safe. */
+static uint64_t stat_field(int pid, int n, char *state)
+{
+	char path[32], buf[1024], *p, digits[12];
+	int i = sizeof digits - 1, fd;
+	ssize_t len;
+	digits[i] = 0;
+	for (int v = pid; v > 0; v /= 10)
+		digits[--i] = (char)('0' + v % 10);
+	memcpy(path, "/proc/", 7);
+	strcat(path, digits + i);
+	strcat(path, "/stat");
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	len = fd < 0 ? 0 : read(fd, buf, sizeof buf - 1);
+	if (fd >= 0)
+		close(fd);
+	if (len <= 0)
+		return 0;
+	buf[len] = 0;
+	p = strrchr(buf, ')');  /* the name may contain anything */
+	if (!p || p[1] != ' ')
+		return 0;
+	p += 2;
+	*state = *p;
+	for (int f = 3; f < n; f++) {
+		p = strchr(p, ' ');
+		if (!p)
+			return 0;
+		p++;
+	}
+	return strtoull(p, NULL, 10);
+}
+
+uint64_t mp_starttime(int pid)
+{
+	char state;
+	return stat_field(pid, 22, &state);
+}
+
+/* Has the process ended (a zombie counts)? -1: cannot say. */
+static int ended(int pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pollfd p = { fd, POLLIN, 0 };
+	int r;
+	if (fd < 0)
+		return errno == ESRCH ? 1 : -1;
+	r = poll(&p, 1, 0) > 0;
+	close(fd);
+	return r;
+}
+
+static bool really_dead(const mp_slot *sl)
+{
+	int pid = (int)atomic_load(&sl->pid);
+	uint64_t born = atomic_load(&sl->starttime), now;
+	char state = 0;
+	switch (ended(pid)) {
+	case 1:
+		return true;
+	case 0:
+		now = stat_field(pid, 22, &state);
+		return born && now && now != born;  /* the pid is another's */
+	default:  /* no pidfds here (an old kernel, a sandbox) */
+		now = stat_field(pid, 22, &state);
+		if (!state)
+			return kill(pid, 0) != 0 && errno == ESRCH;
+		return state == 'Z' || state == 'X' || (born && now != born);
+	}
+}
+
+bool mp_probe(mp_shm *s, mp_aid aid)
+{
+	mp_slot *sl = mp_slot_of(s, aid);
+	if (mp_gone(s, aid))
+		return true;
+	if (atomic_load(&sl->pid) == 0) {
+		/* Not forked yet: it is as dead as its creator. */
+		uint32_t parent = atomic_load(&sl->parent);
+		if (parent == 0 || parent == NO_PARENT || !mp_probe(s, parent))
+			return false;
+	} else if (!really_dead(sl)) {
+		return false;
+	}
+	mp_slot_kill(s, aid);
+	return true;
+}
+
+void mp_wake_keeper(mp_shm *s)
+{
+	uint64_t one = 1;
+	uint32_t idle = 1;
+	atomic_compare_exchange_strong(&s->h->keeper_idle, &idle, 0);
+	if (s->keeper_fd >= 0 && write(s->keeper_fd, &one, sizeof one) < 0)
+		return;  /* full: the keeper is on its way */
+}
