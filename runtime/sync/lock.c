@@ -1,0 +1,54 @@
+/* lock: see lock.h.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "lock.h"
+
+static int init(mp_self *me, void *body, void *arg)
+{
+	mp_lock *l = body;
+	(void)me;
+	l->self = *(mp_handle *)arg;
+	return MP_OK;
+}
+
+int mp_lock_create(mp_self *me, mp_handle *h)
+{
+	return mp_obj_create(me, MP_T_LOCK, sizeof(mp_lock), init, h, h);
+}
+
+int mp_lock_acquire(mp_self *me, mp_lock *l, int64_t deadline)
+{
+	mp_wait as = { MP_W_LOCK, l->self, NULL, false };
+	if (deadline == MP_FOREVER && mp_latch_mine(me, &l->latch))
+		return -EDEADLK;
+	return mp_latch(me, &l->latch, deadline, &as);
+}
+
+int mp_lock_release(mp_self *me, mp_lock *l)
+{
+	if (!mp_lock_owner(l))
+		return -EPERM;
+	mp_unlatch(me, &l->latch);
+	return MP_OK;
+}
+
+mp_aid mp_lock_owner(const mp_lock *l)
+{
+	return atomic_load_explicit(&l->latch, memory_order_relaxed) & MP_AID_MASK;
+}
+
+static void release(mp_self *me, void *body, mp_aid dead)
+{
+	(void)me;
+	mp_latch_orphan(&((mp_lock *)body)->latch, dead);
+}
+
+static void wake(mp_self *me, void *body)
+{
+	mp_word *w = &((mp_lock *)body)->latch;
+	(void)me;
+	if (atomic_load(w) & MP_WAIT)
+		mp_futex_wake(w, INT_MAX);
+}
+
+const mp_type_ops mp_lock_ops = { .name = "Lock", .release = release, .wake = wake };
