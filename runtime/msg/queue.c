@@ -1,0 +1,202 @@
+/* queue: creating, closing, looking; see queue.h for the argument.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "queue_body.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct settings {
+	uint64_t capacity;
+	uint32_t flags;
+	const mp_handle *self;
+};
+
+static int init(mp_self *me, void *body, void *arg)
+{
+	const struct settings *st = arg;
+	mp_queue *q = body;
+	int rc;
+	uint64_t seg = mp_alloc(me, sizeof(mp_seg), mp_off(me->shm, &q->first), &rc);
+	if (!seg)
+		return rc;
+	memset(mp_seg_at(me, seg), 0, sizeof(mp_seg));
+	q->capacity = st->capacity;
+	q->flags = st->flags;
+	q->self = *st->self;
+	atomic_store(&q->tail_seg, seg);
+	atomic_store(&q->head_seg, seg);
+	atomic_store(&q->first, seg);
+	mp_settle(me, seg);
+	return MP_OK;
+}
+
+int mp_queue_create(mp_self *me, uint64_t capacity, uint32_t flags, mp_handle *h)
+{
+	struct settings st = { capacity, flags, h };
+	return mp_obj_create(me, MP_T_QUEUE, sizeof(mp_queue), init, &st, h);
+}
+
+mp_queue *mp_queue_body(const mp_shm *s, mp_handle h)
+{
+	return mp_obj_body(s, h, MP_T_QUEUE);
+}
+
+/* ---- segments --------------------------------------------------------------- */
+
+mp_seg *mp_seg_next(mp_self *me, mp_seg *seg)
+{
+	uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
+	mp_seg *new;
+	int rc;
+	if (next)
+		return mp_seg_at(me, next);
+	next = mp_alloc(me, sizeof(mp_seg), mp_off(me->shm, &seg->next), &rc);
+	if (!next)
+		return NULL;
+	new = mp_seg_at(me, next);
+	memset(new, 0, sizeof *new);
+	new->base = seg->base + MP_CELLS;
+	atomic_store_explicit(&seg->next, next, memory_order_release);
+	mp_settle(me, next);
+	return new;
+}
+
+void mp_queue_retire(mp_self *me, mp_queue *q)
+{
+	for (;;) {
+		uint64_t first = atomic_load_explicit(&q->first, memory_order_relaxed);
+		mp_seg *seg = mp_seg_at(me, first);
+		uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
+		/* A producer may still stand in it: acquire, for what it reads
+		 * there must come before the segment is recycled. */
+		if (seg->ndone < MP_CELLS || !next ||
+		    first == atomic_load_explicit(&q->head_seg, memory_order_relaxed) ||
+		    first == atomic_load_explicit(&q->tail_seg, memory_order_acquire))
+			return;
+		mp_take(me, first);
+		mp_set_home(me, next, mp_off(me->shm, &q->first));
+		atomic_store_explicit(&q->first, next, memory_order_release);
+		mp_free(me, first);
+	}
+}
+
+/* ---- closing ---------------------------------------------------------------- */
+
+static void drop_all(mp_self *me, mp_queue *q)
+{
+	uint32_t n = 0;
+	mp_queue_lock_head(me, q);
+	for (uint64_t off = atomic_load(&q->first); off;) {
+		mp_seg *seg = mp_seg_at(me, off);
+		for (uint32_t i = 0; i < MP_CELLS; i++) {
+			mp_cell *c = &seg->cells[i];
+			uint64_t block = mp_cell_block(c);
+			if (mp_cell_state(c) != MP_CELL_READY)
+				continue;
+			if (block)
+				mp_take(me, block);
+			mp_cell_done(c);
+			if (block)
+				mp_free(me, block);
+			n++;
+		}
+		off = atomic_load_explicit(&seg->next, memory_order_acquire);
+	}
+	mp_queue_repair_head(me, q);
+	mp_queue_retire(me, q);
+	mp_unlatch(me, &q->head_latch);
+	if (n && atomic_load(&q->lists)) {
+		atomic_store(&me->shm->h->gc, 1);
+		mp_wake_keeper(me->shm);
+	}
+}
+
+void mp_queue_close(mp_self *me, mp_queue *q, bool drop)
+{
+	mp_queue_lock_tail(me, q);
+	atomic_store(&q->closed, 1);
+	mp_unlatch(me, &q->tail_latch);
+	if (drop)
+		drop_all(me, q);
+	mp_ec_notify(&q->putters, INT_MAX);
+	mp_queue_published(me, q, INT_MAX);
+}
+
+bool mp_queue_closed(const mp_queue *q)
+{
+	return atomic_load(&q->closed) != 0;
+}
+
+/* ---- looking ---------------------------------------------------------------- */
+
+bool mp_queue_ready(const mp_queue *q, const mp_shm *s)
+{
+	/* Without the latch: what is read may be stale or torn; then true. */
+	const mp_seg *seg = mp_at(s, atomic_load_explicit(&q->head_seg, memory_order_acquire));
+	uint64_t i = atomic_load_explicit(&q->head, memory_order_acquire) - seg->base;
+	if (i == MP_CELLS) {
+		uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
+		if (next && mp_cell_state(&((const mp_seg *)mp_at(s, next))->cells[0]) != MP_CELL_EMPTY)
+			return true;
+	} else if (i > MP_CELLS || mp_cell_state(&seg->cells[i]) != MP_CELL_EMPTY) {
+		return true;
+	}
+	if (!atomic_load_explicit(&q->closed, memory_order_acquire))
+		return false;
+	return !(q->flags & MP_Q_DRAIN_ALL) || atomic_load(&q->taken) == atomic_load(&q->ndone);
+}
+
+void mp_queue_stats(mp_self *me, mp_queue *q, mp_queue_stat *st)
+{
+	mp_queue_lock_tail(me, q);
+	mp_queue_lock_head(me, q);
+	st->put = atomic_load(&q->tail);
+	st->waiting = st->put - atomic_load(&q->taken);
+	st->leased = atomic_load(&q->taken) - atomic_load(&q->ndone);
+	st->capacity = q->capacity;
+	mp_unlatch(me, &q->head_latch);
+	mp_unlatch(me, &q->tail_latch);
+}
+
+int mp_queue_peek(mp_self *me, mp_queue *q, unsigned char **data, size_t *len)
+{
+	int rc = MP_EMPTY;
+	mp_queue_lock_head(me, q);
+	for (uint64_t off = atomic_load(&q->head_seg); off && rc == MP_EMPTY;) {
+		mp_seg *seg = mp_seg_at(me, off);
+		for (uint32_t i = 0; i < MP_CELLS && rc == MP_EMPTY; i++) {
+			mp_cell *c = &seg->cells[i];
+			const mp_handle *h;
+			const unsigned char *from;
+			uint32_t n, skip;
+			if (mp_cell_state(c) != MP_CELL_READY)
+				continue;
+			from = mp_cell_block(c) ? mp_at(me->shm, mp_cell_block(c)) : (void *)c->data;
+			skip = mp_message_handles(from, c->len, c->flags, &h, &n);
+			*len = c->len - skip;
+			*data = malloc(*len ? *len : 1);
+			rc = *data ? MP_OK : -ENOMEM;
+			if (*data)
+				memcpy(*data, from + skip, *len);
+		}
+		off = atomic_load_explicit(&seg->next, memory_order_acquire);
+	}
+	mp_unlatch(me, &q->head_latch);
+	return rc == MP_EMPTY && mp_queue_closed(q) ? MP_CLOSED : rc;
+}
+
+static mp_word *readiness(void *body)
+{
+	return &((mp_queue *)body)->getters;
+}
+
+const mp_type_ops mp_queue_ops = {
+	.name = "Queue",
+	.repair = mp_queue_op_repair,
+	.release = mp_queue_op_release,
+	.wake = mp_queue_op_wake,
+	.destroy = mp_queue_op_destroy,
+	.readiness = readiness,
+	.contents = mp_queue_op_contents,
+};

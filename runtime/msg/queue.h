@@ -1,0 +1,129 @@
+/* queue: first in, first out, any number of producers and consumers.
+ *
+ * Layout: a chain of segments of 64 one-line cells; two latches, tail and
+ * head. A cell's state goes EMPTY -> READY -> LEASED(aid) -> DONE (or READY
+ * -> DONE at once); a cell is used once in its segment's life, so a stale
+ * reader is never fooled. A message of up to 48 bytes lies in its cell, a
+ * larger one in a block of its own that the cell refers to.
+ *
+ * Invariant: the states are the truth. tail, head, taken and ndone are hints
+ * kept exact by whoever holds the latch, and recomputed by whoever steals it.
+ * Crash: a producer killed before READY never sent; after it, the message is
+ * there. A consumer killed before DONE never took (a plain get), or its lease
+ * goes back to READY (the sweep). Nobody touches a cell again after DONE.
+ *
+ * Several queues at once (mp_queue_commit): outputs stay EMPTY until the
+ * actor's slot says commit; a stealer of a tail with txn set finishes or
+ * drops what lies there, as slot[txn].commit says. Checked exhaustively; the
+ * order of the stores in queue_commit.c is the argument.
+ *
+ * A plain get is at most once (a consumer that dies takes its item along); a
+ * leased item is handed on exactly once.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef MP_QUEUE_H
+#define MP_QUEUE_H
+
+#include "../base/part.h"
+#include "../shm/eventcount.h"
+#include "../shm/object.h"
+#include "cell.h"
+
+/* A message as its sender gives it. With handles, the message's bytes begin
+ * with the list: u32 count, u32 0, then count handles. */
+typedef struct mp_msg {
+	const mp_part *parts;
+	size_t nparts;
+	size_t len;                /* of all parts, bytes */
+	const mp_handle *handles;
+	uint32_t nhandles;
+	uint16_t label;            /* for the floors above; carried along */
+} mp_msg;
+
+/* A message made ready to be put: private until then. */
+typedef struct mp_out {
+	uint64_t block;            /* mine, or 0: inline */
+	uint32_t len;
+	uint16_t label;
+	uint8_t flags;
+	bool lists;                /* it lists handles */
+	unsigned char data[MP_INLINE];
+} mp_out;
+
+/* A message taken. data points at the bytes after the handle list; release
+ * it by mp_in_done once it was decoded. */
+typedef struct mp_in {
+	const unsigned char *data;
+	uint32_t len;
+	uint16_t label;
+	uint8_t tries;             /* deliveries, this one included; 255: or more */
+	uint8_t flags;
+	uint32_t nhandles;
+	const mp_handle *handles;
+	uint64_t block;            /* mine, to be freed; 0: none */
+	unsigned char copy[MP_INLINE];
+} mp_in;
+
+enum { MP_Q_COUNT_LEASED = 1,  /* capacity counts items in work */
+       MP_Q_DRAIN_ALL = 2 };   /* closed to readers only when nothing is leased to others */
+
+typedef struct mp_queue mp_queue;
+
+int mp_queue_create(mp_self *me, uint64_t capacity, uint32_t flags, mp_handle *h);  /* capacity 0: unlimited */
+mp_queue *mp_queue_body(const mp_shm *s, mp_handle h);
+
+/* Copies a message into a private form. 0, MP_NOMEM, MP_TOOBIG. */
+int mp_out_make(mp_self *me, const mp_msg *m, mp_out *out);
+void mp_out_drop(mp_self *me, mp_out *out);
+
+/* Puts up to n messages in order, as many at a time as there is room for.
+ * *nput tells how many; those are no longer the caller's. 0 (all), MP_FULL
+ * (deadline 0), MP_TIMEOUT, MP_CLOSED, MP_NOMEM, MP_INTERRUPTED, MP_TOOBIG. */
+int mp_queue_put(mp_self *me, mp_queue *q, mp_out *outs, uint32_t n,
+                 int64_t deadline, uint32_t *nput);
+
+/* Takes 1 to max messages, waiting only for the first. 0, MP_EMPTY (deadline
+ * 0), MP_TIMEOUT, MP_CLOSED (and drained), MP_INTERRUPTED. */
+int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
+                 int64_t deadline, uint32_t *ngot);
+void mp_in_done(mp_self *me, mp_in *in);
+
+/* The same, but the items stay mine (me->leases) until mp_queue_commit ends
+ * or mp_queue_release gives them back; ins point into shared memory. */
+int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
+                   int64_t deadline, uint32_t *ngot);
+/* Gives everything leased back to the head of its queue. */
+void mp_queue_release(mp_self *me);
+
+/* One output of a commit. */
+typedef struct mp_batch {
+	mp_queue *queue;
+	mp_out *outs;
+	uint32_t n;
+} mp_batch;
+
+/* Everything leased is finished and every output is put, in one store. Waits
+ * while an output is full (one that has room takes any number). The same
+ * queue may stand once only (-EINVAL). 0; otherwise nothing happened:
+ * MP_TIMEOUT, MP_FULL (deadline 0), MP_CLOSED, MP_NOMEM, MP_INTERRUPTED. */
+int mp_queue_commit(mp_self *me, mp_batch *batches, uint32_t n, int64_t deadline);
+
+/* Copies the next message without taking it. Its bytes are the caller's to
+ * free() (*data), handle list stripped. */
+int mp_queue_peek(mp_self *me, mp_queue *q, unsigned char **data, size_t *len);
+void mp_queue_close(mp_self *me, mp_queue *q, bool drop);
+bool mp_queue_closed(const mp_queue *q);
+
+typedef struct mp_queue_stat {
+	uint64_t waiting;          /* not yet taken */
+	uint64_t leased;           /* taken and not yet finished */
+	uint64_t put;              /* ever */
+	uint64_t capacity;         /* 0: unlimited */
+} mp_queue_stat;
+void mp_queue_stats(mp_self *me, mp_queue *q, mp_queue_stat *st);
+/* Looks as if a get would not wait: an item is there, or it is closed. */
+bool mp_queue_ready(const mp_queue *q, const mp_shm *s);
+
+extern const mp_type_ops mp_queue_ops;
+
+#endif

@@ -1,0 +1,253 @@
+/* queue_get: taking messages, for good or on lease; see queue.h.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "queue_body.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/crash.h"
+
+void mp_queue_count_done(mp_queue *q, mp_seg *seg)
+{
+	seg->ndone++;
+	atomic_store_explicit(&q->ndone, atomic_load_explicit(&q->ndone, memory_order_relaxed) + 1,
+	                      memory_order_relaxed);
+}
+
+static void count_taken(mp_queue *q)
+{
+	atomic_store_explicit(&q->taken, atomic_load_explicit(&q->taken, memory_order_relaxed) + 1,
+	                      memory_order_relaxed);
+}
+
+void mp_queue_repair_head(mp_self *me, mp_queue *q)
+{
+	uint64_t off = atomic_load(&q->first), head = 0, head_seg = 0;
+	uint64_t taken = mp_seg_at(me, off)->base, ndone = taken;
+	bool end = false;
+	while (!end) {
+		mp_seg *seg = mp_seg_at(me, off);
+		uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
+		uint32_t i, here = 0;
+		for (i = 0; i < MP_CELLS; i++) {
+			unsigned st = mp_cell_state(&seg->cells[i]);
+			if (!head_seg && (st == MP_CELL_READY || st == MP_CELL_EMPTY)) {
+				head_seg = off;
+				head = seg->base + i;
+			}
+			if (st == MP_CELL_EMPTY)
+				break;
+			taken += st != MP_CELL_READY;
+			here += st == MP_CELL_DONE;
+		}
+		seg->ndone = here;
+		ndone += here;
+		end = i < MP_CELLS || !next;
+		if (end && !head_seg) {
+			head_seg = off;
+			head = seg->base + MP_CELLS;
+		}
+		off = next;
+	}
+	atomic_store(&q->taken, taken);
+	atomic_store(&q->ndone, ndone);
+	atomic_store(&q->head_seg, head_seg);
+	atomic_store(&q->head, head);
+	MP_CRASHPOINT("head.repaired");
+}
+
+void mp_queue_lock_head(mp_self *me, mp_queue *q)
+{
+	if (mp_latch_hold(me, &q->head_latch) == MP_ABANDONED) {
+		mp_queue_repair_head(me, q);
+		mp_queue_retire(me, q);
+		mp_ec_notify(&q->putters, INT_MAX);
+	}
+}
+
+void mp_queue_roomier(mp_self *me, mp_queue *q, uint32_t n)
+{
+	(void)me;
+	if (q->capacity)
+		mp_ec_notify(&q->putters, (int)n);
+}
+
+bool mp_lease_room(mp_self *me, uint32_t n)
+{
+	uint32_t want = me->nleases + n;
+	mp_lease *p;
+	if (want <= me->leases_cap)
+		return true;
+	want = want < 64 ? 64 : want * 2;
+	p = realloc(me->leases, want * sizeof *p);
+	if (!p)
+		return false;
+	me->leases = p;
+	me->leases_cap = want;
+	return true;
+}
+
+/* head latched: the message of a cell, where it lies. */
+static void describe(mp_self *me, const mp_cell *c, mp_in *in, bool copy)
+{
+	uint64_t block = mp_cell_block(c);
+	uint32_t skip;
+	in->label = c->label;
+	in->tries = c->tries;
+	in->flags = c->flags;
+	in->block = block;
+	if (block) {
+		in->data = mp_at(me->shm, block);
+	} else if (copy) {
+		memcpy(in->copy, c->data, MP_INLINE);
+		in->data = in->copy;
+	} else {
+		in->data = c->data;
+	}
+	skip = mp_message_handles(in->data, c->len, c->flags, &in->handles, &in->nhandles);
+	in->data += skip;
+	in->len = c->len - skip;
+}
+
+/* head latched: READY -> DONE. Handles are held before the message goes. */
+static void consume(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
+{
+	if (c->tries < UINT8_MAX)
+		c->tries++;
+	describe(me, c, in, true);
+	for (uint32_t i = 0; i < in->nhandles; i++) {
+		mp_handle h;
+		memcpy(&h, &in->handles[i], sizeof h);
+		mp_obj_hold(me, h);
+	}
+	if (in->block)
+		mp_take(me, in->block);
+	MP_CRASHPOINT("get.copied");
+	mp_cell_done(c);
+	MP_CRASHPOINT("get.done");
+	count_taken(q);
+	mp_queue_count_done(q, seg);
+}
+
+/* head latched: READY -> LEASED|me. */
+static void borrow(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
+{
+	if (c->tries < UINT8_MAX)
+		c->tries++;
+	atomic_store_explicit(&c->state, mp_cell_word(MP_CELL_LEASED_TXN, me->aid), memory_order_release);
+	MP_CRASHPOINT("lease.leased");
+	count_taken(q);
+	describe(me, c, in, false);
+	in->block = 0;  /* stays the cell's until the commit */
+	me->leases[me->nleases++] = (mp_lease){
+		.queue = mp_off(me->shm, q), .cell = mp_off(me->shm, c),
+		.seg = mp_off(me->shm, seg), .block = mp_cell_block(c),
+	};
+}
+
+static uint32_t leased_here(const mp_self *me, const mp_queue *q)
+{
+	uint32_t n = 0;
+	for (uint32_t i = 0; i < me->nleases; i++)
+		n += me->leases[i].queue == mp_off(me->shm, q);
+	return n;
+}
+
+/* Nothing is there, and nothing can come any more. head latched. */
+static bool drained(const mp_self *me, const mp_queue *q)
+{
+	return !(q->flags & MP_Q_DRAIN_ALL) || leased_here(me, q) ||
+	       atomic_load(&q->taken) == atomic_load(&q->ndone);
+}
+
+typedef void take_fn(mp_self *, mp_queue *, mp_seg *, mp_cell *, mp_in *);
+
+/* What is there, up to max. 0, MP_EMPTY, MP_CLOSED. */
+static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_t *n, take_fn *take)
+{
+	/* Before the look: what was put before it closed is seen by the look. */
+	bool closed = atomic_load_explicit(&q->closed, memory_order_acquire);
+	int rc;
+	*n = 0;
+	mp_queue_lock_head(me, q);
+	while (*n < max) {
+		uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
+		mp_seg *seg = mp_seg_at(me, atomic_load_explicit(&q->head_seg, memory_order_relaxed));
+		uint64_t i = head - seg->base;
+		unsigned st;
+		if (i == MP_CELLS) {
+			uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
+			if (!next)
+				break;
+			atomic_store_explicit(&q->head_seg, next, memory_order_release);
+			continue;
+		}
+		st = mp_cell_state(&seg->cells[i]);
+		if (st == MP_CELL_EMPTY)
+			break;
+		if (st == MP_CELL_READY)  /* others: behind them something came back */
+			take(me, q, seg, &seg->cells[i], &ins[(*n)++]);
+		atomic_store_explicit(&q->head, head + 1, memory_order_release);
+	}
+	if (*n)
+		mp_queue_retire(me, q);
+	rc = *n ? MP_OK : closed && drained(me, q) ? MP_CLOSED : MP_EMPTY;
+	mp_unlatch(me, &q->head_latch);
+	if (*n)
+		mp_queue_roomier(me, q, *n);
+	return rc;
+}
+
+struct watch {
+	mp_self *me;
+	mp_queue *q;
+};
+
+static bool something(void *arg)
+{
+	struct watch *w = arg;
+	return mp_queue_ready(w->q, w->me->shm);
+}
+
+static int take(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
+                int64_t deadline, uint32_t *ngot, take_fn *fn)
+{
+	mp_wait as = { MP_W_GET, q->self, &q->tail_latch, false };
+	struct watch w = { me, q };
+	for (;;) {
+		int rc = take_some(me, q, ins, max, ngot, fn);
+		if (rc != MP_EMPTY || deadline == 0)
+			return rc;
+		rc = mp_ec_wait(me, &q->getters, something, &w, deadline, &as);
+		if (rc == MP_ABANDONED) {
+			/* A dead producer's committed group may lie there unseen. */
+			mp_queue_lock_tail(me, q);
+			mp_unlatch(me, &q->tail_latch);
+		} else if (rc != MP_OK) {
+			return rc;
+		}
+	}
+}
+
+int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
+                 int64_t deadline, uint32_t *ngot)
+{
+	return take(me, q, ins, max, deadline, ngot, consume);
+}
+
+void mp_in_done(mp_self *me, mp_in *in)
+{
+	if (in->block)
+		mp_free(me, in->block);
+	in->block = 0;
+}
+
+int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
+                   int64_t deadline, uint32_t *ngot)
+{
+	*ngot = 0;
+	if (!mp_lease_room(me, max))
+		return MP_NOMEM;
+	return take(me, q, ins, max, deadline, ngot, borrow);
+}
