@@ -21,7 +21,8 @@
 
 #include "../base/clock.h"
 
-#define NOBJS       (1u << 18)
+#define MAX_OBJS    (UINT64_C(1) << 18)
+#define MIN_OBJS    (UINT64_C(1) << 12)
 #define MAX_MEMORY  (UINT64_C(192) << 30)  /* u32 references of 64 bytes reach 256 GiB */
 #define MIN_MEMORY  (UINT64_C(1) << 20)
 
@@ -90,14 +91,14 @@ static void plan(mp_header *h, uint64_t memory, uint32_t processes)
 	h->layout = MP_LAYOUT;
 	h->nslots = processes + 1;          /* slot 0 is nobody */
 	h->words = (h->nslots + 63) / 64;
-	h->nobjs = NOBJS;
+	h->nobjs = (uint32_t)least(MAX_OBJS, MIN_OBJS + memory / 4096);
 	h->nchunks = (uint32_t)(up(memory, MP_CHUNK) >> MP_CHUNK_SHIFT);
 	h->slots = at;
 	at = up(at + h->nslots * sizeof(mp_slot), 4096);
 	h->objs = at;
-	at = up(at + (uint64_t)NOBJS * sizeof(mp_obj), 4096);
+	at = up(at + (uint64_t)h->nobjs * sizeof(mp_obj), 4096);
 	h->bits = at;
-	at = up(at + (uint64_t)NOBJS * 2 * h->words * 8, 4096);
+	at = up(at + (uint64_t)h->nobjs * 2 * h->words * 8, 4096);
 	h->chunks = at;
 	at = up(at + (uint64_t)h->nchunks * sizeof(mp_chunk), 4096);
 	h->meta = at;
@@ -162,8 +163,10 @@ static int create_sized(mp_shm *s, uint64_t memory, uint32_t processes, const ch
 		return -errno;
 	}
 	plan(&plan_of, memory, processes);
-	*why = "ftruncate of the shared memory (RLIMIT_FSIZE, ulimit -f)";
-	if (ftruncate(fd, (off_t)plan_of.size))
+	*why = "the size of the shared memory (RLIMIT_FSIZE, ulimit -f)";
+	errno = EFBIG;  /* asked first: past it, ftruncate raises SIGXFSZ */
+	if (plan_of.size > resource_limit(RLIMIT_FSIZE) ||
+	    ftruncate(fd, (off_t)plan_of.size))
 		goto fail;
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW);
 	*why = "mmap of the shared memory (RLIMIT_AS, ulimit -v)";

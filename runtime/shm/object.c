@@ -294,6 +294,54 @@ void mp_obj_forget(mp_self *me, mp_aid who)
 	}
 }
 
+/* ---- visiting ---------------------------------------------------------------- */
+
+/* Who looks into an object that is not its own holds it meanwhile, or its
+ * memory might be another's in the middle of the look. */
+struct pin {
+	bool had;                      /* mine already */
+	bool alone;                    /* nobody's: only messages keep it */
+};
+
+static bool pin(mp_self *me, mp_handle h, struct pin *p)
+{
+	_Atomic uint64_t *row = holders(me->shm, index_of(h));
+	p->had = has_bit(row, me->aid);
+	p->alone = no_bits(me->shm, row);
+	return p->had || mp_obj_hold(me, h) == MP_OK;
+}
+
+static void unpin(mp_self *me, mp_handle h, const struct pin *p)
+{
+	if (p->had)
+		return;
+	clear_bit(holders(me->shm, index_of(h)), me->aid);
+	if (!p->alone)  /* its last holder may have left while we held it */
+		left(me, index_of(h));
+}
+
+/* Calls f for entry i, held, if it is alive. */
+static void visit(mp_self *me, uint32_t i,
+                  void (*f)(mp_self *me, const mp_type_ops *ops, void *body, void *ud), void *ud)
+{
+	mp_shm *s = me->shm;
+	uint64_t w = atomic_load(&s->objs[i].word);
+	const mp_type_ops *ops = state_of(w) == MP_OBJ_FREE ? NULL : ops_of(s, type_of(w));
+	mp_handle h = (w >> 32 << 32) | i;
+	struct pin p;
+	if (!ops || !pin(me, h, &p))
+		return;
+	f(me, ops, mp_at(s, atomic_load(&s->objs[i].body)), ud);
+	unpin(me, h, &p);
+}
+
+void mp_obj_visit(mp_self *me, void (*f)(mp_self *me, const mp_type_ops *ops, void *body, void *ud), void *ud)
+{
+	uint32_t high = atomic_load(&me->shm->h->objs_high);
+	for (uint32_t i = 1; i < high; i++)
+		visit(me, i, f, ud);
+}
+
 /* ---- collecting what only messages could have kept -------------------------- */
 
 /* An object that nobody holds lives in messages alone, if at all. Candidates
@@ -328,15 +376,36 @@ static void note_candidates(mp_shm *s, struct candidates *c)
 	}
 }
 
+static void search_in(mp_self *me, const mp_type_ops *ops, void *body, void *ud)
+{
+	if (ops->contents)
+		ops->contents(me, body, mark, ud);
+}
+
+static bool is_candidate(const struct candidates *c, uint32_t i)
+{
+	for (uint32_t k = 0; k < c->n; k++)
+		if (index_of(c->h[k]) == i)
+			return true;
+	return false;
+}
+
+/* A candidate that is listed somewhere lives, and so does what it lists. */
 static void search_contents(mp_self *me, struct candidates *c)
 {
-	mp_shm *s = me->shm;
-	uint32_t high = atomic_load(&s->h->objs_high);
-	for (uint32_t i = 1; i < high; i++) {
-		uint64_t w = atomic_load(&s->objs[i].word);
-		const mp_type_ops *ops = state_of(w) == MP_OBJ_LIVE ? ops_of(s, type_of(w)) : NULL;
-		if (ops && ops->contents && !no_bits(s, holders(s, i)))
-			ops->contents(me, mp_at(s, atomic_load(&s->objs[i].body)), mark, c);
+	uint32_t high = atomic_load(&me->shm->h->objs_high);
+	bool searched[CANDIDATES] = { false }, more = true;
+	for (uint32_t i = 1; i < high; i++)
+		if (!is_candidate(c, i))
+			visit(me, i, search_in, c);
+	while (more) {
+		more = false;
+		for (uint32_t k = 0; k < c->n; k++) {
+			if (!c->marked[k] || searched[k])
+				continue;
+			searched[k] = more = true;
+			visit(me, index_of(c->h[k]), search_in, c);
+		}
 	}
 }
 

@@ -66,6 +66,8 @@ bool mp_obj_held(const mp_shm *s, mp_handle h, mp_aid who);
 void mp_obj_inherit(mp_shm *s, mp_aid parent, mp_aid child);
 /* Clears all bits of an actor that ended; objects left alone are destroyed. */
 void mp_obj_forget(mp_self *me, mp_aid who);
+/* Calls f for every living object, which cannot end meanwhile. */
+void mp_obj_visit(mp_self *me, void (*f)(mp_self *me, const mp_type_ops *ops, void *body, void *ud), void *ud);
 /* To be called before a message that lists h is published. */
 void mp_obj_sending(mp_self *me, mp_handle h);
 /* Destroys objects that only messages could have kept and none does. */

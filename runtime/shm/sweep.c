@@ -13,25 +13,23 @@
 #include "../base/crash.h"
 #include "eventcount.h"
 
-enum pass { REPAIR, RELEASE, WAKE };
-
-static void all_objects(mp_self *me, mp_aid dead, enum pass pass)
+static void repair(mp_self *me, const mp_type_ops *ops, void *body, void *dead)
 {
-	mp_shm *s = me->shm;
-	uint32_t high = atomic_load(&s->h->objs_high);
-	for (uint32_t i = 1; i < high; i++) {
-		uint64_t w = atomic_load(&s->objs[i].word);
-		const mp_type_ops *ops = s->types[(w >> 8) & 0xff];
-		void *body = mp_at(s, atomic_load(&s->objs[i].body));
-		if ((w & 0xff) != MP_OBJ_LIVE || !ops || body == s->base)
-			continue;
-		if (pass == REPAIR && ops->repair)
-			ops->repair(me, body, dead);
-		else if (pass == RELEASE && ops->release)
-			ops->release(me, body, dead);
-		else if (pass == WAKE && ops->wake)
-			ops->wake(me, body);
-	}
+	if (ops->repair)
+		ops->repair(me, body, *(mp_aid *)dead);
+}
+
+static void release(mp_self *me, const mp_type_ops *ops, void *body, void *dead)
+{
+	if (ops->release)
+		ops->release(me, body, *(mp_aid *)dead);
+}
+
+static void wake(mp_self *me, const mp_type_ops *ops, void *body, void *dead)
+{
+	(void)dead;
+	if (ops->wake)
+		ops->wake(me, body);
 }
 
 static void free_latch(mp_word *w, mp_aid dead)
@@ -74,15 +72,15 @@ static void sweep_slots(mp_self *me, mp_aid dead)
 
 static void sweep_dirty(mp_self *me, mp_aid dead)
 {
-	all_objects(me, dead, REPAIR);
+	mp_obj_visit(me, repair, &dead);
 	MP_CRASHPOINT("sweep.repaired");
-	all_objects(me, dead, RELEASE);
+	mp_obj_visit(me, release, &dead);
 	MP_CRASHPOINT("sweep.released");
 	mp_obj_sweep(me, dead);
 	mp_blocks_sweep(me, dead);
 	MP_CRASHPOINT("sweep.blocks");
 	atomic_store(&mp_slot_of(me->shm, dead)->commit, 0);
-	all_objects(me, dead, WAKE);
+	mp_obj_visit(me, wake, &dead);
 	mp_ec_notify(&me->shm->h->memory, INT_MAX);
 }
 
