@@ -1,0 +1,297 @@
+-- grammar: the notation of flows, syntax only.  Pure: no I/O, no globals.
+-- SPDX-License-Identifier: MIT
+--
+-- grammar.parse(text) -> ast, mistakes
+--   ast       list of statements { pos, macro = name | nil, chain }
+--   chain     { term, link, term, link, … , term }
+--   term      { kind = "node", name, id, args, pools, keys, opts, pos, len }
+--             { kind = "command", text, pools, keys, opts, pos, len }
+--             { kind = "group", op, branches = { { label, chain } }, pos, len }
+--   link      { op, opts, pos, len }
+--   value     { kind = "number" | "string" | "name" | "lua", text, pos, len }
+--   mistakes  list of { pos, len, message, hint }; empty when all is well
+-- A statement with a mistake is left out of the ast and the parse goes on with
+-- the next one, so that all mistakes are found in one go.  A mistake is where
+-- the parser could not go on at the furthest place that any attempt reached.
+
+local lpeg = require "lpeg"
+local suggest = require "mp.flow.suggest"
+
+local P, R, S, V = lpeg.P, lpeg.R, lpeg.S, lpeg.V
+local C, Cc, Cg, Cp, Ct = lpeg.C, lpeg.Cc, lpeg.Cg, lpeg.Cp, lpeg.Ct
+local Carg, Cmt = lpeg.Carg, lpeg.Cmt
+
+local grammar = {}
+
+-- What was wanted at the furthest place so far.  Always fails; the `1` only
+-- tells lpeg that it never matches the empty string.
+local function want(what)
+  return Cmt(Carg(1), function(_, at, furthest)
+    if at > furthest.at then
+      furthest.at, furthest.want = at, {}
+    end
+    if at == furthest.at then
+      table.insert(furthest.want, what)
+    end
+    return false
+  end) * 1
+end
+
+local function need(p, what) return p + want(what) end
+
+local letter = R("az", "AZ") + "_"
+local digit = R "09"
+local alnum = letter + digit
+local word = letter * alnum^0
+local comment = P "--" * (1 - P "\n")^0
+local here = (S " \t\r\f\v" + comment)^0         -- on this line
+local space = (S " \t\r\n\f\v" + comment)^0      -- on any line
+
+local function tok(p) return p * here end
+local function wide(p) return p * space end       -- inside brackets
+local function spanned(p)                         -- pos and stop around p
+  return Cg(Cp(), "pos") * p * Cg(Cp(), "stop")
+end
+
+-- strings, and Lua expressions with everything balanced ----------------------
+
+local function quoted(q)
+  return P(q) * (P "\\" * 1 + (1 - S("\\\n" .. q)))^0 * need(P(q), "a closing " .. q)
+end
+local short = quoted '"' + quoted "'"
+local long = Cmt(P "[" * C(P "="^0) * "[", function(text, at, level)
+  local _, stop = text:find("]" .. level .. "]", at, true)
+  return stop and stop + 1
+end)
+
+local function keyword(k) return P(k) * -alnum end
+local luacomment = "--" * (long + (1 - P "\n")^0)
+local opener = keyword "function" + keyword "if" + keyword "do"
+
+local expression = P {
+  V "piece"^1;
+  piece = short + long + luacomment
+        + "(" * V "inner"^0 * need(P ")", "')'")
+        + "[" * V "inner"^0 * need(P "]", "']'")
+        + "{" * V "inner"^0 * need(P "}", "'}'")
+        + keyword "function" * V "body" * need(keyword "end", "'end'")
+        + word - keyword "end"
+        + (1 - S "()[]{},\"'" - letter);
+  inner = V "piece" + ",";
+  body = (opener * V "body" * need(keyword "end", "'end'")
+         + V "inner" - keyword "end")^0;
+}
+
+-- values -----------------------------------------------------------------------
+
+local number = C(P "-"^-1 * (P "0" * S "xX" * (digit + R("af", "AF"))^1
+             + digit^1 * (P "." * digit^1)^-1 * (S "eE" * S "+-"^-1 * digit^1)^-1))
+local unit = C(P "ms" + S "smhKMG%" + "/s") * -alnum
+local measured = Cg(Cc "number", "kind") * Cg(number, "text")
+  * (Cg(unit, "unit") + -(alnum + "%" + "/") + want "a unit (ms s m h, K M G, % or /s)")
+
+local function value(p) return Ct(spanned(p)) end
+local literal = value(measured) + value(Cg(Cc "string", "kind") * Cg(C(short), "text"))
+
+local setting = need(literal + value(Cg(Cc "name", "kind") * Cg(C(word), "text")),
+                     "a number, a string or a name")
+-- In arguments a literal counts as one only when nothing follows it.
+local argument = (literal * #(space * S ",)"))
+  + value(Cg(Cc "lua", "kind") * Cg(C(expression), "text"))
+
+-- the notation -------------------------------------------------------------------
+
+local op = P "->" + "=>" + "!>" + "~>"
+
+local function list(open, item, close, what)
+  return Ct(wide(P(open))
+    * (P(close) + wide(item) * (wide(P ",") * wide(item))^0 * need(P(close), what)))
+end
+
+local args = list("(", need(argument, "a value"), ")", "',' or ')'")
+local option = Ct(spanned(Cg(need(C(word), "an option's name"), "name"))
+  * space * need(wide(P "="), "'='") * Cg(setting, "value"))
+local opts = list("{", option, "}", "',' or '}'")
+
+local int = C(digit^1) * -alnum
+local range = Cg(int, "low") * ".." * Cg(need(int, "a number after '..'"), "high")
+local pool = Ct(Cg(Cp(), "pos") * tok(P "*")
+  * need(range + Cg(int, "count") + Cg(C(keyword "cpu"), "cpu"),
+         "a number, a range like 2..8, or 'cpu' after '*'")
+  * Cg(Cp(), "stop"))
+local key = Ct(Cg(Cp(), "pos") * tok(P "@")
+  * Cg(need(C(word), "the name of a key function after '@'"), "name")
+  * Cg(Cp(), "stop"))
+
+-- `{*n | @key}` and options, which may begin on the next line: nothing else
+-- that begins a statement looks like them.
+local tail = Cg(Ct((space * (pool + key))^0), "marks")
+  * (space * Cg(opts, "opts"))^-1
+
+local named = spanned(Cg(C(word), "name")
+    * (P "#" * Cg(need(int, "a number after '#'"), "id"))^-1)
+  * Cg(Cc "node", "kind") * (here * Cg(args, "args"))^-1
+local shell = spanned(P "`" * Cg(C((1 - P "`")^0), "text") * need(P "`", "a closing '`'"))
+  * Cg(Cc "command", "kind")
+
+local label = tok(C(word) + C(short)) * ":" * space
+
+local notation = P {
+  V "statement";
+  statement = Ct(Cg(Cp(), "pos")
+    * (tok(Cg(C(word), "macro")) * "=" * -P ">" * space)^-1
+    * Cg(V "chain", "chain")) * here * Cp(),
+  chain = Ct(V "term" * (space * V "link" * space * V "term")^0),
+  link = need(Ct(spanned(Cg(C(op), "op")) * (here * Cg(opts, "opts"))^-1), "'->'"),
+  term = need(Ct((named + shell) * tail) + V "group", "a stage"),
+  group = Ct(spanned(Cg(Cc "group", "kind") * wide(P "(") * Cg(V "branches", "branches")
+    * need(P ")", "'&', '|' or ')'"))),
+  branches = Ct(V "branch" * (space * Cg(C(P "&"), "op") * space * V "branch")^1) * space
+    + Ct(V "branch" * (space * Cg(C(P "|"), "op") * space * V "branch")^0) * space,
+  branch = Ct(Cg(label, "label")^-1 * Cg(V "chain", "chain")),
+}
+
+-- reading what was found ---------------------------------------------------------
+
+-- The token at a place, for messages and for the tildes below it.
+local token = C(word + op + digit^1 * alnum^0 + ".." + "|>" + ">>" + 1)
+
+local function found(text, at)
+  if at > #text then return "the end of the flow", 1 end
+  if text:sub(at, at) == "\n" then return "the end of the line", 1 end
+  local t = token:match(text, at)
+  local rest = text:match("^[\x80-\xBF]+", at + 1)
+  if #t == 1 and t >= "\xC0" and rest then t = t .. rest end
+  return "'" .. t .. "'", utf8.len(t) or #t, t
+end
+
+local function wanted(list_)
+  local seen, words = {}, {}
+  for _, w in ipairs(list_) do
+    if not seen[w] then
+      seen[w] = true
+      words[#words + 1] = w
+    end
+  end
+  if #words == 1 then return words[1] end
+  return table.concat(words, ", ", 1, #words - 1) .. " or " .. words[#words]
+end
+
+local arrows = { ["|>"] = true, [">>"] = true, [">"] = true, ["="] = true,
+                 ["|"] = true, ["-"] = true, ["→"] = true, ["~"] = true, ["!"] = true }
+
+local function hint(list_, t)
+  for _, w in ipairs(list_) do
+    if w == "'->'" and arrows[t] then return "did you mean '->'?" end
+    if w == "'->'" and t and t:find "^[%a_]" then return "is a link missing?" end
+    if w:find "'cpu'" and t then return suggest.hint(t, { "cpu" }) end
+  end
+end
+
+-- Something opened and never closed: the place is where it opens.
+local function unclosed(text, furthest)
+  for _, w in ipairs(furthest.want) do
+    local q = w:match "^a closing '?([\"'`])"
+    local open = q and text:sub(1, furthest.at - 1):match(".*()" .. q)
+    if open then
+      return { pos = open, len = furthest.at - open,
+               message = ("this %s is never closed"):format(q == "`" and "command" or "string") }
+    end
+  end
+end
+
+local function mixed(text, furthest)
+  local sign = text:match("^[&|]", furthest.at)
+  for _, w in ipairs(furthest.want) do
+    if sign and w == "'&', '|' or ')'" then
+      return { pos = furthest.at, len = 1,
+               message = "'&' and '|' in one group: put one of them into brackets of its own" }
+    end
+  end
+end
+
+local function mistake(text, furthest)
+  local special = unclosed(text, furthest) or mixed(text, furthest)
+  if special then return special end
+  local what, len, t = found(text, furthest.at)
+  return { pos = furthest.at, len = len, hint = hint(furthest.want, t),
+           message = ("expected %s, found %s"):format(wanted(furthest.want), what) }
+end
+
+-- Goes on behind a mistake: at the next statement that does not begin with a
+-- link (such a line belongs to the broken one).
+local function skip(text, at)
+  repeat
+    at = text:find("[\n;]", at)
+    if not at then return #text + 1 end
+    at = at + 1
+  until not (space * op):match(text, at)
+  return at
+end
+
+local function number_of(v)
+  v.value = math.tointeger(tonumber(v.text)) or tonumber(v.text)
+end
+
+local function string_of(v)
+  v.value = v.text
+  local f = load("return " .. v.text, "=text", "t", {})
+  if f then v.value = f() end
+end
+
+local function lua_of(v)
+  v.text = v.text:match "^(.-)%s*$"
+  v.stop = v.pos + #v.text
+  local f, err = load("return " .. v.text, "=argument", "t", {})
+  v.mistake = not f and err:gsub("^argument:%d+: ", "") or nil
+end
+
+local readers = { number = number_of, string = string_of, lua = lua_of }
+
+-- Fills in what positions and texts imply: lengths, values, pools and keys.
+local function settle(x)
+  if x.stop and x.kind and readers[x.kind] then readers[x.kind](x) end
+  if x.stop then x.len, x.stop = x.stop - x.pos, nil end
+  if x.marks then
+    x.pools, x.keys = {}, {}
+    for _, mark in ipairs(x.marks) do
+      table.insert(mark.name and x.keys or x.pools, mark)
+    end
+    x.marks = nil
+  end
+  for _, child in pairs(x) do
+    if type(child) == "table" then settle(child) end
+  end
+  return x
+end
+
+local gap = (S " \t\r\n\f\v;" + comment)^0 * Cp()
+
+function grammar.parse(text)
+  local ast, mistakes = {}, {}
+  local at = gap:match(text)
+  while at <= #text do
+    local furthest = { at = at, want = {} }
+    local fine, statement, stop = pcall(lpeg.match, notation, text, at, furthest)
+    if not fine then           -- lpeg's stack has its limits
+      table.insert(mistakes, { pos = at, len = 1, message = "this is nested too deeply" })
+      return ast, mistakes
+    elseif statement and (stop > #text or text:find("^[\n;]", stop)) then
+      ast[#ast + 1] = settle(statement)
+      at = stop
+    else
+      table.insert(mistakes, mistake(text, furthest))
+      at = skip(text, furthest.at)
+    end
+    at = gap:match(text, at)
+  end
+  return ast, mistakes
+end
+
+-- One option's value as it is written on a command line, or nil.
+function grammar.value(text)
+  local v = (setting * -1):match(text, 1, { at = 1, want = {} })
+  return v and settle(v)
+end
+
+return grammar

@@ -1,0 +1,203 @@
+-- flow_engine: flows on real processes: results, errors, deaths, mprun's options.
+-- SPDX-License-Identifier: MIT
+
+local support = require "tests.support"
+local mprun, script = support.mprun, support.script
+
+local function runs(text, ...)
+  local got = mprun { script(text), ... }
+  assert.equal("", got.err)
+  assert.equal(0, got.status)
+  return got.out
+end
+
+local function lines_of(text)
+  local list = {}
+  for line in text:gmatch "[^\n]+" do list[#list + 1] = line end
+  return list
+end
+
+describe("mprun runs", function()
+  after_each(support.clean)
+
+  it("a flow declared above its stages", function()
+    assert.equal("1\n4\n9\n", runs [[
+      flow" range(1, 3) -> square -> stdout "
+      function square(n) return n * n end]])
+  end)
+
+  it("code on the command line", function()
+    local got = mprun { "-e", "flow'range(1, 2) -> stdout'" }
+    assert.same({ "1\n2\n", "", 0 }, { got.out, got.err, got.status })
+  end)
+
+  it("stages in processes of their own", function()
+    local out = lines_of(runs [[
+      flow" range(1, 200) -> pid*3{chunk=1} -> distinct -> stdout "
+      function pid() mp.sleep(0.002) return mp.getpid() end]])
+    assert.equal(3, #out)
+  end)
+
+  it("standard input through a flow", function()
+    local got = mprun { script "flow'stdin -> words -> stdout'", stdin = "a b\nc" }
+    assert.equal("a\nb\nc\n", got.out)
+  end)
+
+  it("what is emitted, by sources and by stages", function()
+    assert.equal("1\n2\n3\n", runs [[
+      flow" numbers -> twice*2 -> sort -> uniq -> stdout "
+      function numbers() for i = 1, 3 do emit(i) end end
+      function twice(n) emit(n) emit(n) end]])
+  end)
+
+  it("an endless source until there is enough", function()
+    assert.equal("1\n2\n", runs [[
+      flow" forever -> head(2) -> stdout "
+      function forever() local i = 0 while true do i = i + 1 emit(i) end end]])
+  end)
+
+  it("tables to stdout as JSON", function()
+    assert.equal('["a",2]\n', runs "flow'g -> stdout' function g() emit{'a', 2} end")
+  end)
+
+  it("flows that share nothing one after another", function()
+    assert.equal("1\n2\n", runs "flow'range(1, 1) -> stdout' flow'range(2, 2) -> stdout'")
+  end)
+
+  it("folds on many workers to the same result as on one", function()
+    local text = [[
+      local n = tonumber(arg[1])
+      local function go(a, b)
+        return flow((" range(1, 20000)*%d -> spread*%d -> sum@mod*%d -> top(7) -> collect ")
+          :format(a, b, b)):run()
+      end
+      function spread(x) emit(x) if x % 3 == 0 then emit(-x) end end
+      function mod(x) return x % 7 end
+      sum = fold{ init = 0, add = function(s, x) return s + x end }
+      for _, e in ipairs(go(n, n)) do print(e[1], e[2]) end]]
+    assert.equal(runs(text, "1"), runs(text, "4"))
+  end)
+end)
+
+describe("mprun ends", function()
+  after_each(support.clean)
+
+  it("with 2 and all mistakes of a bad flow", function()
+    local path = script "flow[[\n  range(1, 2) -> ouch -> stdou\n]]"
+    local got = mprun { path }
+    assert.equal(2, got.status)
+    assert.equal("", got.out)
+    assert.equal((path .. [[:2:18: error: no stage 'ouch'
+    2 |   range(1, 2) -> ouch -> stdou
+      |                  ^~~~
+]] .. path .. [[:2:26: error: no stage 'stdou' (did you mean 'stdout'?)
+    2 |   range(1, 2) -> ouch -> stdou
+      |                          ^~~~~
+]]), got.err)
+  end)
+
+  it("with 2 when a script runs a bad flow itself", function()
+    local got = mprun { script "flow'range(1, 2) -> ouch -> stdout':run()" }
+    assert.equal(2, got.status)
+    assert.is_truthy(got.err:find("no stage 'ouch'", 1, true))
+    assert.is_falsy(got.err:find("traceback", 1, true))
+  end)
+
+  it("with 1 and one report when a stage fails", function()
+    local got = mprun { script [[
+      flow" range(1, 1000) -> fails*4 -> stdout "
+      function fails(n) if n % 5 == 0 then error("five") end end]] }
+    assert.equal(1, got.status)
+    assert.is_truthy(got.err:find "^mprun: fails%[%d%]: error on item %d+: [^\n]*: five\n")
+    local _, reports = got.err:gsub("error on item", "")
+    assert.equal(1, reports)
+  end)
+
+  it("with 1 when a worker that cannot be replaced dies", function()
+    local got = mprun { script [[
+      flow" range(1, 10) -> sort(dies) -> stdout "
+      function dies() os.execute 'kill -9 $PPID' end]] }
+    assert.equal(1, got.status)
+    assert.is_truthy(got.err:find("sort%[1%] pid %d+ killed by SIGKILL: what it had gathered is lost"), got.err)
+  end)
+
+  it("with 1 when a stage kills every worker", function()
+    local got = mprun { script [[
+      flow" range(1, 10) -> dies{restarts=2} -> stdout "
+      function dies() os.execute 'kill -9 $PPID' end]] }
+    assert.equal(1, got.status)
+    local _, replaced = got.err:gsub("dies%[1%] pid %d+ killed by SIGKILL: replaced", "")
+    assert.equal(2, replaced)
+    assert.is_truthy(got.err:find "dies%[1%] pid %d+ killed by SIGKILL: 3 deaths, restarts=2")
+  end)
+
+  it("having only checked or drawn with --check and --graph text", function()
+    local path = script "flow'range(1, 2) -> print -> null'"
+    local got = mprun { "--check", path }
+    assert.same({ 0, "" }, { got.status, got.out })
+    got = mprun { "--graph", "text", path }
+    assert.same({ 0, "range -> print -> null\n" }, { got.status, got.out })
+  end)
+
+  it("with a summary when it is asked for", function()
+    local got = mprun { "--summary", script "flow'range(1, 50) -> tostring*2 -> null'" }
+    assert.is_truthy(got.err:find "tostring +2 +50 +50 ")
+  end)
+
+  it("with what -j and -o say", function()
+    local path = script [[
+      flow" range(1, 300) -> f*cpu -> distinct -> count -> stdout "
+      function f(_, ctx) mp.sleep(0.002) return ctx.worker end]]
+    assert.equal("5\n", mprun { "-j", "5", "-o", "f.chunk=1", path }.out)
+    local got = mprun { "-o", "ff.chunk=1", path }
+    assert.equal(2, got.status)
+    assert.equal("mprun: -o ff.chunk: no stage 'ff' (did you mean 'f'?)\n", got.err)
+  end)
+end)
+
+describe("workers killed at random", function()
+  after_each(support.clean)
+
+  it("change no result", function()
+    local text = [==[
+      -- A killer beside the flow: the workers of `square` and `spread` tell it who they are.
+      local prey = mp.Queue()
+      local kill = arg[1] == "kill"
+      local function tell() prey:put(mp.current_process()) end
+      square = stage{ open = tell, item = function(n) return n * n end }
+      spread = stage{ open = tell, item = function(n) emit(n) emit(n + 1) emit(n % 10) end }
+      function mod(n) return n % 97 end
+      sum = fold{ init = function() tell() return 0 end, add = function(s, n) return s + n end }
+      local f = flow[[ range(1, 200000) -> square*2{restarts=9999} -> spread*2{restarts=9999}
+                       -> sum@mod*2{restarts=9999} -> sort(first) -> collect ]]
+      function first(pair) return pair[1] end
+      local killer
+      if kill then
+        killer = mp.Process{ daemon = true, target = function()
+          local known = {}
+          while true do
+            repeat
+              local p = prey:get(0.003)
+              if p then known[#known + 1] = p end
+            until not p
+            if #known > 0 then table.remove(known, math.random(#known)):kill() end
+          end
+        end }
+        killer:start()
+      end
+      for _, pair in ipairs(f:run()) do print(pair[1], pair[2]) end
+      if killer then killer:kill() killer:join() end]==]
+    local path = script(text)
+    local expected = mprun { path }
+    assert.equal(0, expected.status, expected.err)
+    local deaths = 0
+    for _ = 1, 5 do
+      local got = mprun { path, "kill", seconds = 60 }
+      assert.equal(0, got.status, got.err)
+      assert.equal(expected.out, got.out)
+      local _, n = got.err:gsub("killed by SIGKILL: replaced", "")
+      deaths = deaths + n
+    end
+    assert.is_true(deaths >= 5, deaths .. " deaths")
+  end)
+end)

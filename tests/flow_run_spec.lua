@@ -1,0 +1,315 @@
+-- flow_run: what flows do, on the engine in coroutines (flow_fake), where every
+-- death can be chosen; flow_engine_spec does it with processes.
+-- SPDX-License-Identifier: MIT
+
+local fake = require "tests.flow_fake"
+local flow = require "mp.flow"
+local support = require "tests.support"
+
+local emit = flow.emit
+
+local stages = {
+  square = function(x) return x * x end,
+  odd = function(x) return x % 2 == 1 and x or nil end,
+  first = function(pair) return pair[1] end,
+  mod = function(x) return x % 3 end,
+  itself = function(x) return x end,
+  twice = function(x) emit(x) emit(x) end,
+  gen = function() for i = 1, 4 do emit("a b a" .. i) end end,
+  big = flow.filter(function(x) return x > 5 end),
+  sum = flow.fold { init = 0, add = function(a, b) return a + b end },
+  total = flow.fold { init = function() return { 0 } end,
+                      add = function(t, x) t[1] = t[1] + x return t end,
+                      merge = function(a, b) return { a[1] + b[1] } end,
+                      done = function(_, t) return t[1] end },
+  fails = function(x) if x == 7 then error("seven") end return x end,
+}
+
+local function attempt(text, options)
+  local f = flow(text, stages)
+  f.engine = fake(options)
+  return pcall(f.run, f)
+end
+
+local function result(text, options)
+  local fine, got = attempt(text, options)
+  assert.is_true(fine, tostring(got))
+  if type(got) == "table" then got.n = nil end
+  return got
+end
+
+local function failure(text, options)
+  local fine, got = attempt(text, options)
+  assert.is_false(fine)
+  return tostring(got)
+end
+
+describe("a flow", function()
+  local function gives(what, text, expected)
+    it(what, function() assert.same(expected, result(text)) end)
+  end
+
+  gives("maps, in order with one worker", "range(1, 5) -> square -> collect", { 1, 4, 9, 16, 25 })
+  gives("drops what a map returns nil for", "range(1, 5) -> odd -> collect", { 1, 3, 5 })
+  gives("filters", "range(1, 7) -> big -> collect", { 6, 7 })
+  gives("filters in place", "range(1, 7) -> filter(function(x) return x < 3 end) -> collect", { 1, 2 })
+  gives("sends on all that is emitted", "range(1, 2) -> twice -> collect", { 1, 1, 2, 2 })
+  gives("begins with a function", "gen -> collect", { "a b a1", "a b a2", "a b a3", "a b a4" })
+  gives("folds", "range(1, 10) -> sum -> collect", { 55 })
+  gives("folds by key", "range(1, 10) -> sum@mod -> sort(first) -> collect",
+    { { 0, 18 }, { 1, 22 }, { 2, 15 } })
+  gives("folds by key on several workers", "range(1, 10)*2 -> sum@mod*3 -> top(3) -> collect",
+    { { 1, 22 }, { 0, 18 }, { 2, 15 } })
+  gives("folds without a key on several workers", "range(1, 100) -> total*4 -> collect", { 5050 })
+  gives("counts", "range(1, 1000)*3 -> count*2 -> collect", { 1000 })
+  gives("counts nothing", "range(1, 0) -> count*2 -> collect", { 0 })
+  gives("counts by key", "gen -> words -> count@itself*2 -> top(2) -> collect",
+    { { "a", 4 }, { "b", 4 } })
+  gives("splits", "gen -> split(' a') -> head(3) -> collect", { "a b", "1", "a b" })
+  gives("sorts in order of arrival where keys are equal", "range(1, 6) -> sort(mod) -> collect",
+    { 3, 6, 1, 4, 2, 5 })
+  gives("takes the top by a key function", "range(1, 9) -> top(2, mod) -> collect", { 2, 5 })
+  gives("drops repetitions", "range(1, 50) -> twice*3 -> distinct -> count -> collect", { 50 })
+  gives("drops equal neighbours", "range(1, 3) -> twice -> uniq -> collect", { 1, 2, 3 })
+  gives("ends its source when it has enough", "range(1, 100000000) -> head(2) -> collect", { 1, 2 })
+  gives("joins ways", "range(1, 3) -> sum; range#2(4, 6) -> square -> sum; sum -> collect", { 83 })
+  gives("gathers nothing", "range(1, 9) -> null", true)
+
+  it("reads the lines of files, however they are cut", function()
+    local parts = { "", "\n", "a", "b\n", "\n\n", ("x"):rep(9000) .. "\n" }
+    math.randomseed(7)
+    for round = 1, 12 do
+      local text = {}
+      for i = 1, 400 do text[i] = parts[math.random(#parts)] end
+      local path = support.script(table.concat(text), "lines")
+      local all = {}
+      for line in io.lines(path) do all[#all + 1] = line end
+      local got = result(("lines(%q) -> collect"):format(path))
+      assert.same(all, got, "round " .. round)
+      local count = result(("lines(%q)*5 -> count -> collect"):format(path))
+      assert.same({ #all }, count)
+      local words = 0
+      for _, line in ipairs(all) do
+        for _ in line:gmatch "[%w_]+" do words = words + 1 end
+      end
+      assert.same({ words }, result(("lines(%q)*3 -> words -> count -> collect"):format(path)))
+    end
+    support.clean()
+  end)
+
+  it("gives the same on one worker and on many", function()
+    local shape = "range(1, 500)*%d -> square*%d -> twice*%d -> sum@mod*%d -> top(5) -> collect"
+    local serial = result(shape:format(1, 1, 1, 1))
+    for n = 2, 6 do assert.same(serial, result(shape:format(n, n + 1, n, n + 2))) end
+  end)
+
+  it("opens and closes stateful stages", function()
+    local log = {}
+    stages.stateful = flow.stage {
+      open = function(ctx) ctx.seen = 0 end,
+      item = function(x, ctx) ctx.seen = ctx.seen + x end,
+      close = function(ctx) log[#log + 1] = ctx.stage .. ctx.worker return ctx.seen end,
+    }
+    assert.same({ 10 }, result "range(1, 4) -> stateful -> collect")
+    assert.same({ "stateful1" }, log)
+  end)
+
+  it("does not hold more in a link than its cap and one batch", function()
+    local most = 0
+    stages.watch = function(x) most = math.max(most, x) emit(x) end
+    local f = flow("range(1, 10000) -> watch{cap=8, chunk=4} -> head(1){cap=8} -> collect", stages)
+    f.engine = fake()
+    f:run()
+    assert.is_true(most < 2000, "read on to " .. most)
+  end)
+end)
+
+describe("an error", function()
+  it("ends the run, and names the stage, the worker and the item", function()
+    local text = failure "range(1, 10) -> fails -> null"
+    assert.is_truthy(text:find("^fails%[1%]: error on item 7: [^\n]*flow_run_spec.lua:%d+: seven\n"
+      .. "stack traceback:\n"), text)
+  end)
+
+  it("in a key function is that of the keyed stage", function()
+    stages.nokey = function() return nil end
+    assert.equal("sum[1]: error on item 1: the key 'nokey' is nil",
+      failure "range(1, 2) -> sum@nokey*2 -> null")
+    stages.badkey = function() return {} end
+    assert.equal("count[1]: error on item 1: a key must be a string, a number or a boolean, got table",
+      failure "range(1, 2) -> count@badkey -> null")
+  end)
+
+  it("of a fold that forgets to return", function()
+    stages.forgets = flow.fold { add = function() end }
+    assert.equal("forgets[1]: error on item 1: fold 'forgets': 'add' returned nothing; "
+      .. "it returns the new accumulator", failure "range(1, 2) -> forgets -> null")
+  end)
+
+  it("tells what is wrong with a file before anything starts", function()
+    assert.equal("lines: cannot open /nowhere: No such file or directory",
+      failure "lines('/nowhere') -> null")
+  end)
+
+  it("that is a table keeps its message", function()
+    stages.raises = function() error({ message = "oh" }) end
+    assert.is_truthy(failure("range(1, 2) -> raises -> null"):find("raises[1]: error on item 1: oh", 1, true))
+  end)
+
+  it("in the notation has the exit status 2, in a stage 1", function()
+    local _, e = attempt "range(1, 2)"
+    assert.equal(2, e.exit_status)
+    _, e = attempt "range(1, 9) -> fails -> null"
+    assert.equal(1, e.exit_status)
+  end)
+end)
+
+describe("a worker that dies", function()
+  -- Kills workers of the named stages at one place in twenty.
+  local function deadly(seed, names)
+    math.randomseed(seed)
+    local options = { deaths = 0 }
+    function options.die(name)
+      if names[name:match "^[%w()]+"] and math.random() < 0.05 then
+        options.deaths = options.deaths + 1
+        return true
+      end
+    end
+    return options
+  end
+
+  local function survives(what, text, ...)
+    local names = {}
+    for _, name in ipairs { ... } do names[name] = true end
+    it(what, function()
+      text = text:gsub("!", "{restarts=100000}")
+      local expected, deaths = result(text), 0
+      for seed = 1, 20 do
+        local options = deadly(seed, names)
+        assert.same(expected, result(text, options), "seed " .. seed)
+        deaths = deaths + options.deaths
+      end
+      assert.is_true(deaths > 30, deaths .. " deaths")
+    end)
+  end
+
+  survives("costs nothing", "range(1, 300)*3! -> square*4! -> twice*2! -> sum@mod*2 -> top(3) -> collect",
+    "range", "square", "twice")
+  survives("with a sum costs nothing", "range(1, 300) -> sum! -> collect", "sum")
+  survives("with sums by key costs nothing",
+    "range(1, 900)*2! -> twice*2! -> sum@itself*3! -> sort(first) -> collect", "sum", "twice")
+  survives("with sums in tables, shared out and merged, costs nothing",
+    "range(1, 400) -> total*4! -> collect", "total", "total(merge)")
+  survives("while it counts costs nothing",
+    "range(1, 900)*2! -> twice*2! -> count@mod*2! -> sort(first) -> collect", "twice", "count")
+
+  -- Kills a worker at the n-th place where it could die.
+  local function dies(victim, n)
+    local times = 0
+    return { die = function(name)
+      if name == victim then times = times + 1 end
+      return name == victim and times >= n
+    end }
+  end
+
+  it("is replaced as often as `restarts` says", function()
+    local text = failure("range(1, 10) -> square{restarts=2} -> null",
+      dies("square[1]", 1))
+    assert.is_truthy(text:find "^square%[1%] pid %d+ killed by SIGKILL: 3 deaths, restarts=2$", text)
+  end)
+
+  it("ends the run where what it had is lost", function()
+    assert.is_truthy(failure("range(1, 9999) -> sort -> null", dies("sort[1]", 40))
+      :find "^sort%[1%] pid %d+ killed by SIGKILL: what it had gathered is lost$")
+    assert.is_truthy(failure("gen -> null", dies("gen[1]", 1))
+      :find "^gen%[1%] pid %d+ killed by SIGKILL: a source like this cannot be resumed$")
+  end)
+
+  it("ends the run where a fold's sums were too heavy to be kept", function()
+    stages.list = flow.fold { init = function() return {} end,
+                              add = function(t, x) t[#t + 1] = x return t end,
+                              done = function(_, t) return #t end }
+    assert.same({ 30000 }, result "range(1, 30000) -> list{chunk=50} -> collect")
+    assert.is_truthy(failure("range(1, 30000) -> list{chunk=50} -> null",
+      dies("list[1]", 1500)):find "what it had gathered is lost$")
+  end)
+
+  it("ends the run where a fold's sums cannot be sent; alive, it is as good as any", function()
+    stages.threads = flow.fold { init = function() return { coroutine.create(print), 0 } end,
+                                 add = function(t, x) t[2] = t[2] + x return t end,
+                                 done = function(_, t) return t[2] end }
+    assert.same({ 50005000 }, result "range(1, 10000) -> threads -> collect")
+    assert.is_truthy(failure("range(1, 9999) -> threads{chunk=1} -> null", dies("threads[1]", 40))
+      :find "what it had gathered is lost$")
+  end)
+end)
+
+describe("declared flows", function()
+  local words
+
+  setup(function()
+    words = flow.globals()
+    _G.square, _G.fails = stages.square, stages.fails
+  end)
+
+  teardown(function() _G.square, _G.fails, _G.note = nil, nil, nil end)
+
+  local function declare(text)
+    local f = words.flow(text)
+    f.engine = fake()
+    return f
+  end
+
+  it("run when the script ends, unless they were steered", function()
+    local order = {}
+    _G.note = function(x) order[#order + 1] = x end
+    declare "range(1, 2) -> note -> null":run()
+    declare "range(8, 9) -> note -> null"
+    assert.equal(0, flow.run_declared {})
+    assert.same({ 1, 2, 8, 9 }, order)
+    assert.equal(0, flow.run_declared {})
+    assert.same({ 1, 2, 8, 9 }, order)
+  end)
+
+  it("give 2 and all mistakes of all flows, and 1 and what failed", function()
+    declare "range(1, 2) -> ouch -> null"
+    declare "range(1, 2) -> square"
+    local status, message = flow.run_declared {}
+    assert.equal(2, status)
+    assert.is_truthy(message:find("no stage 'ouch'", 1, true))
+    assert.is_truthy(message:find("the results of 'square' go nowhere", 1, true))
+    declare "range(1, 9) -> fails -> null"
+    status, message = flow.run_declared {}
+    assert.equal(1, status)
+    assert.is_truthy(message:find("fails[1]: error on item 7", 1, true))
+  end)
+
+  it("are only checked with `check`", function()
+    declare "range(1, 9) -> fails -> null"
+    assert.equal(0, (flow.run_declared { check = true }))
+  end)
+
+  it("take options of stages from outside, and refuse wrong ones", function()
+    declare "range(1, 9) -> square -> null"
+    local status, message = flow.run_declared { ["sqare.cap"] = "4" }
+    assert.same({ 2, "mprun: -o sqare.cap: no stage 'sqare' (did you mean 'square'?)" },
+      { status, message })
+    declare "range(1, 9) -> square -> null"
+    status, message = flow.run_declared { ["sqare.cap"] = "x" }
+    assert.equal(2, status)
+    assert.equal("mprun: -o sqare.cap=x: 'cap' expects a whole number from 1 on, not x", message)
+  end)
+end)
+
+describe("what a flow is drawn as", function()
+  it("is its chains", function()
+    local f = flow("range(1, 2) -> square*2 -> sum@mod -> null; gen -> square", stages)
+    assert.equal("range -> square*2 -> sum@mod -> null\ngen -> ^square", f:graph())
+  end)
+
+  it("is text only, for now; and flows are only run as a whole", function()
+    local f = flow("range(1, 2) -> null", stages)
+    assert.has_error(function() f:graph "svg" end)
+    assert.has_error(function() f:start() end)
+  end)
+end)
