@@ -1,0 +1,177 @@
+/* message: see message.h.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "message.h"
+
+/* ---- handles -------------------------------------------------------------- */
+
+/* A userdata belongs to one Lua state and that to one runtime, so a reference
+ * seen here cannot be another runtime's; it can only be closed. */
+static int handle_of(lua_State *L, int idx, uint64_t *h, void *ud)
+{
+	(void)ud;
+	mp_ref *r = mp_ref_test(L, idx, MP_T_NONE);
+	if (!r)
+		return 0;
+	if (!r->h)
+		return luaL_error(L, "cannot send an object that is closed here");
+	*h = r->h;
+	return 1;
+}
+
+static void push_handle(lua_State *L, uint64_t h, void *ud)
+{
+	(void)ud;
+	mp_ref_push(L, mp_state_of(L), h, false);
+}
+
+const mp_codec_hooks mp_message_hooks = { handle_of, push_handle, NULL };
+
+/* ---- out ------------------------------------------------------------------- */
+
+int mp_message_make(lua_State *L, mp_state *st, int first, int n,
+                    const char *call, mp_out *out)
+{
+	mp_encoded e;
+	mp_encode(L, st->codec, first, n, call, &e);
+	mp_msg m = { .parts = e.parts, .nparts = e.nparts, .len = e.len,
+	             .handles = e.handles, .nhandles = e.nhandles };
+	return mp_out_make(st->me, &m, out);
+}
+
+void mp_message_interrupt(lua_State *L, mp_ref *r, const char *call)
+{
+	mp_interrupt(L, r->st);
+	if (!r->h)
+		mp_misuse(L, call, "closed by a signal handler meanwhile");
+}
+
+int mp_message_room(lua_State *L, mp_ref *r, int64_t deadline, const char *call)
+{
+	if (!deadline)
+		return MP_FULL;
+	int rc = mp_memory_wait(r->st->me, deadline);
+	if (rc != MP_INTERRUPTED)
+		return rc;
+	mp_message_interrupt(L, r, call);
+	return MP_OK;
+}
+
+int mp_message_put(lua_State *L, mp_ref *r, mp_out *outs, uint32_t n,
+                   int64_t deadline, const char *call, uint32_t *done)
+{
+	for (;;) {
+		uint32_t k = 0;
+		int rc = mp_queue_put(r->st->me, r->body, outs + *done,
+		                      n - *done, deadline, &k);
+		*done += k;
+		if (rc == MP_INTERRUPTED)
+			mp_message_interrupt(L, r, call);
+		else if (rc != MP_NOMEM)
+			return rc;
+		else if ((rc = mp_message_room(L, r, deadline, call)) != MP_OK)
+			return rc;
+	}
+}
+
+_Noreturn void mp_message_toobig(lua_State *L, mp_state *st, const char *call)
+{
+	lua_Integer mib = (lua_Integer)(st->me->shm->size >> 20);
+	mp_misuse(L, call, "the item can never fit into this runtime's memory "
+	          "of %I MiB; set a larger limit (mp.configure{memory=}, "
+	          "mprun --memory, MPRUN_MEMORY) or send it in pieces", mib);
+}
+
+/* ---- in --------------------------------------------------------------------- */
+
+/* Makes the userdata of every handle listed, before the codec asks for them.
+ * The collector stands still meanwhile: the finalizer of an older userdata of
+ * the same handle would clear the bit that the new one relies on. */
+static int adopt(lua_State *L)
+{
+	const mp_in *in = lua_touserdata(L, 1);
+	bool held = lua_toboolean(L, 2);
+	mp_state *st = mp_state_of(L);
+	lua_createtable(L, (int)in->nhandles, 0);
+	for (uint32_t i = 0; i < in->nhandles; i++) {
+		mp_ref_push(L, st, in->handles[i], held);
+		lua_rawseti(L, -2, i + 1);
+	}
+	return 1;
+}
+
+/* Pushes a table that keeps them until the decoded value does. */
+static void push_handles(lua_State *L, const mp_in *in, bool held)
+{
+	bool running = lua_gc(L, LUA_GCISRUNNING);
+	lua_pushcfunction(L, adopt);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)in);
+	lua_pushboolean(L, held);
+	lua_gc(L, LUA_GCSTOP);
+	int status = lua_pcall(L, 2, 1, 0);
+	if (running)
+		lua_gc(L, LUA_GCRESTART);
+	if (status != LUA_OK)
+		lua_error(L);
+}
+
+int mp_message_read(lua_State *L, mp_state *st, const mp_in *in, bool held,
+                    const char *call)
+{
+	if (!in->nhandles)
+		return mp_decode(L, st->codec, in->data, in->len, 0, call);
+	push_handles(L, in, held);
+	int keep = lua_gettop(L);
+	int n = mp_decode(L, st->codec, in->data, in->len, 0, call);
+	lua_remove(L, keep);
+	return n;
+}
+
+typedef struct opening {
+	mp_state *st;
+	const mp_in *in;
+	const char *call;
+} opening;
+
+static int open_protected(lua_State *L)
+{
+	opening *o = lua_touserdata(L, 1);
+	return mp_message_read(L, o->st, o->in, true, o->call);
+}
+
+/* Decoding may raise, and this one has something to give back. */
+static int open_shared(lua_State *L, mp_state *st, mp_in *in, const char *call)
+{
+	opening o = { st, in, call };
+	int top = lua_gettop(L);
+	lua_pushcfunction(L, open_protected);
+	lua_pushlightuserdata(L, &o);
+	int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+	mp_in_done(st->me, in);
+	if (status != LUA_OK)
+		return lua_error(L);
+	return lua_gettop(L) - top;
+}
+
+/* Up to here copying the bytes aside is cheaper than a protected call. */
+#define ASIDE 1024
+
+static int open_aside(lua_State *L, mp_state *st, mp_in *in, const char *call)
+{
+	unsigned char copy[ASIDE];
+	size_t len = in->len;
+	memcpy(copy, in->data, len);
+	mp_in_done(st->me, in);
+	return mp_decode(L, st->codec, copy, len, 0, call);
+}
+
+int mp_message_open(lua_State *L, mp_state *st, mp_in *in, const char *call)
+{
+	if (in->nhandles || in->len > ASIDE)
+		return open_shared(L, st, in, call);
+	if (in->block)
+		return open_aside(L, st, in, call);
+	return mp_decode(L, st->codec, in->data, in->len, 0, call);
+}

@@ -1,0 +1,617 @@
+/* queue: mp.Queue. Arguments are checked and results pushed here; what a
+ * queue does, msg/queue.c decides.
+ *
+ * A value is encoded into a private message (mp_out) before the queue is
+ * touched: what cannot travel raises and leaves it unharmed.
+ *
+ * SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include "message.h"
+
+/* Messages moved at a time by put_many and get_many; they lie on the stack. */
+#define BATCH 128
+
+/* "empty" and "full" are for who would not wait; a deadline that passed is a
+ * "timeout", 0 included. */
+static int outcome(lua_State *L, int rc, bool nowait, const char *call)
+{
+	if (nowait)
+		return mp_fail(L, rc == MP_NOMEM ? MP_FULL : rc, call);
+	if (rc == MP_FULL || rc == MP_EMPTY || rc == MP_NOMEM)
+		rc = MP_TIMEOUT;
+	return mp_fail(L, rc, call);
+}
+
+/* ---- put --------------------------------------------------------------------- */
+
+typedef struct putting {
+	mp_ref *r;
+	const char *call;
+	mp_out *outs;
+	uint32_t n, done;
+	int64_t deadline;
+	int rc;
+} putting;
+
+static int put_protected(lua_State *L)
+{
+	putting *p = lua_touserdata(L, 1);
+	p->rc = mp_message_put(L, p->r, p->outs, p->n, p->deadline, p->call,
+	                       &p->done);
+	return 0;
+}
+
+/* Signal handlers may run, and raise: protected, so that no block is lost. */
+static int put_waiting(lua_State *L, putting *p)
+{
+	lua_pushcfunction(L, put_protected);
+	lua_pushlightuserdata(L, p);
+	int status = lua_pcall(L, 1, 0, 0);
+	if (p->done < p->n)
+		mp_out_drop(p->r->st->me, p->outs);
+	return status == LUA_OK ? p->rc : lua_error(L);
+}
+
+static int put(lua_State *L, mp_ref *r, int64_t deadline, bool nowait,
+               const char *call)
+{
+	mp_out out;
+	mp_state *st = r->st;
+	int rc;
+	uint32_t done = 0;
+	while ((rc = mp_message_make(L, st, 2, 1, call, &out)) == MP_NOMEM
+	       && (rc = mp_message_room(L, r, deadline, call)) == MP_OK)
+		;
+	if (rc == MP_OK) {
+		rc = mp_queue_put(st->me, r->body, &out, 1, deadline, &done);
+		if (rc == MP_INTERRUPTED || (rc == MP_NOMEM && deadline)) {
+			putting p = { r, call, &out, 1, 0, deadline, 0 };
+			rc = put_waiting(L, &p);
+		} else if (rc != MP_OK) {
+			mp_out_drop(st->me, &out);
+		}
+	}
+	if (rc == MP_TOOBIG)
+		mp_message_toobig(L, st, call);
+	if (rc != MP_OK)
+		return outcome(L, rc, nowait, call);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+static void need_item(lua_State *L, const char *call)
+{
+	if (lua_gettop(L) < 2)
+		mp_misuse(L, call, "no item given (nil is one, if written)");
+}
+
+static int queue_put(lua_State *L)
+{
+	static const char call[] = "Queue:put";
+	mp_ref *r = mp_ref_self(L, call);
+	int64_t deadline = MP_FOREVER;
+	bool nowait = false;
+	int n = lua_gettop(L);
+	if (n != 2) {
+		need_item(L, call);
+		deadline = mp_arg_deadline(L, 3, call, &nowait);
+	}
+	return put(L, r, deadline, nowait, call);
+}
+
+static int queue_put_nowait(lua_State *L)
+{
+	static const char call[] = "Queue:put_nowait";
+	mp_ref *r = mp_ref_self(L, call);
+	need_item(L, call);
+	return put(L, r, 0, true, call);
+}
+
+/* ---- put_many ------------------------------------------------------------------
+ * Outside the protected part: the messages made and not yet put, which are
+ * dropped whatever happens. */
+
+typedef struct many {
+	mp_ref *r;
+	const char *call;
+	int64_t deadline;
+	lua_Integer next, last;    /* items still to be made */
+	lua_Integer at;            /* the item that is encoded now, 0: none */
+	lua_Integer total;         /* put */
+	bool checked;
+	int rc;
+	uint32_t n, done;
+	mp_out outs[BATCH];
+} many;
+
+/* Makes messages until the batch or the memory is full. */
+static int fill(lua_State *L, many *m)
+{
+	m->n = m->done = 0;
+	for (; m->n < BATCH && m->next <= m->last; m->next++) {
+		m->at = m->next;
+		lua_rawgeti(L, 1, m->next);
+		int rc = mp_message_make(L, m->r->st, lua_gettop(L), 1,
+		                         m->call, &m->outs[m->n]);
+		lua_pop(L, 1);
+		m->at = 0;
+		if (rc != MP_OK)
+			return rc;
+		m->n++;
+	}
+	return MP_OK;
+}
+
+/* Nothing is put before every item is known to be one that can travel. What
+ * lies behind the first batch is encoded once for that alone; plain values
+ * need no look. */
+static void check(lua_State *L, many *m)
+{
+	m->checked = true;
+	for (m->at = m->next; m->at <= m->last; m->at++) {
+		mp_encoded e;
+		int t = lua_rawgeti(L, 1, m->at);
+		if (t != LUA_TNIL && t != LUA_TBOOLEAN && t != LUA_TNUMBER
+		    && t != LUA_TSTRING)
+			mp_encode(L, m->r->st->codec, lua_gettop(L), 1, m->call, &e);
+		lua_pop(L, 1);
+	}
+	m->at = 0;
+}
+
+static int many_protected(lua_State *L)
+{
+	many *m = lua_touserdata(L, 2);
+	while (m->rc == MP_OK && m->next <= m->last) {
+		int made = fill(L, m);
+		if (!m->checked)
+			check(L, m);
+		if (m->n && (made != MP_TOOBIG || m->total))
+			m->rc = mp_message_put(L, m->r, m->outs, m->n,
+			                       m->deadline, m->call, &m->done);
+		else if (made == MP_NOMEM)
+			m->rc = mp_message_room(L, m->r, m->deadline, m->call);
+		else
+			m->rc = made;
+		m->total += m->done;
+	}
+	return 0;
+}
+
+/* Raises for the item at m->at, from here, where the script's line is known. */
+static void blame(lua_State *L, many *m)
+{
+	mp_encoded e;
+	const char *call = lua_pushfstring(L, "%s: item %I", m->call,
+	                                   (LUAI_UACINT)m->at);
+	lua_rawgeti(L, 2, m->at);
+	mp_encode(L, m->r->st->codec, lua_gettop(L), 1, call, &e);
+	lua_pop(L, 2);
+}
+
+static void put_list(lua_State *L, many *m)
+{
+	lua_pushcfunction(L, many_protected);
+	lua_pushvalue(L, 2);
+	lua_pushlightuserdata(L, m);
+	int status = lua_pcall(L, 2, 0, 0);
+	for (uint32_t i = m->done; i < m->n; i++)
+		mp_out_drop(m->r->st->me, &m->outs[i]);
+	if (status == LUA_OK)
+		return;
+	if (m->at)
+		blame(L, m);
+	lua_error(L);
+}
+
+/* How long a list given is: its field n, or its border. */
+static lua_Integer list_len(lua_State *L, int idx, const char *call)
+{
+	lua_Integer n = (lua_Integer)lua_rawlen(L, idx);
+	lua_pushliteral(L, "n");
+	if (lua_rawget(L, idx) != LUA_TNIL) {
+		int isint;
+		n = lua_tointegerx(L, -1, &isint);
+		if (!isint || n < 0)
+			mp_misuse(L, call, "the list's n must be a count, got %s",
+			          luaL_tolstring(L, -1, NULL));
+	}
+	lua_pop(L, 1);
+	return n;
+}
+
+static void many_init(lua_State *L, many *m)
+{
+	m->call = "Queue:put_many";
+	m->r = mp_ref_self(L, m->call);
+	m->next = 1;
+	m->at = m->total = 0;
+	m->checked = false;
+	m->rc = MP_OK;
+	m->n = m->done = 0;
+}
+
+static int queue_put_many(lua_State *L)
+{
+	many m;  /* large: no initialiser */
+	many_init(L, &m);
+	if (!lua_istable(L, 2))
+		mp_misuse(L, m.call, "expected a list, got %s", luaL_typename(L, 2));
+	m.deadline = mp_arg_timeout(L, 3, m.call);
+	m.last = list_len(L, 2, m.call);
+	put_list(L, &m);
+	if (m.rc == MP_TOOBIG)
+		mp_message_toobig(L, m.r->st, m.call);
+	lua_pushinteger(L, m.total);
+	if (m.rc == MP_OK)
+		return 1;
+	outcome(L, m.rc, false, m.call);
+	lua_remove(L, -2);  /* the nil before the reason */
+	return 2;
+}
+
+/* ---- get --------------------------------------------------------------------- */
+
+/* Takes up to max, running signal handlers while it waits (nothing is held). */
+static int take(lua_State *L, mp_ref *r, mp_in *ins, uint32_t max,
+                int64_t deadline, const char *call, uint32_t *n)
+{
+	int rc;
+	while ((rc = mp_queue_get(r->st->me, r->body, ins, max, deadline, n))
+	       == MP_INTERRUPTED)
+		mp_message_interrupt(L, r, call);
+	return rc;
+}
+
+static int get(lua_State *L, mp_ref *r, int64_t deadline, bool nowait,
+               const char *call)
+{
+	mp_in in;
+	uint32_t n;
+	int rc = take(L, r, &in, 1, deadline, call, &n);
+	if (rc != MP_OK)
+		return outcome(L, rc, nowait, call);
+	return mp_message_open(L, r->st, &in, call);
+}
+
+static int queue_get(lua_State *L)
+{
+	static const char call[] = "Queue:get";
+	mp_ref *r = mp_ref_self(L, call);
+	int64_t deadline = MP_FOREVER;
+	bool nowait = false;
+	if (lua_gettop(L) > 1)
+		deadline = mp_arg_deadline(L, 2, call, &nowait);
+	return get(L, r, deadline, nowait, call);
+}
+
+static int queue_get_nowait(lua_State *L)
+{
+	static const char call[] = "Queue:get_nowait";
+	return get(L, mp_ref_self(L, call), 0, true, call);
+}
+
+static int items_next(lua_State *L)
+{
+	static const char call[] = "Queue:items";
+	mp_in in;
+	uint32_t n;
+	mp_ref *r = mp_ref_self(L, call);
+	int rc = take(L, r, &in, 1, MP_FOREVER, call, &n);
+	if (rc == MP_CLOSED)
+		return 0;
+	if (rc != MP_OK)
+		return mp_fail(L, rc, call);
+	mp_message_open(L, r->st, &in, call);
+	if (lua_isnil(L, -1))
+		mp_misuse(L, call, "a nil item would end the loop; use "
+		          "Queue:get for queues that carry nil");
+	return 1;
+}
+
+static int queue_items(lua_State *L)
+{
+	mp_ref_self(L, "Queue:items");
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_pushcclosure(L, items_next, 1);
+	lua_pushvalue(L, 1);
+	return 2;
+}
+
+/* ---- get_many ---------------------------------------------------------------- */
+
+typedef struct batch {
+	mp_ref *r;
+	const char *call;
+	uint32_t n, next;          /* taken; the next to be decoded */
+	lua_Integer total;         /* in the list */
+	mp_in ins[BATCH];
+} batch;
+
+static int decode_protected(lua_State *L)
+{
+	batch *b = lua_touserdata(L, 2);
+	mp_state *st = b->r->st;
+	while (b->next < b->n) {
+		mp_in *in = &b->ins[b->next];
+		mp_message_read(L, st, in, true, b->call);
+		lua_rawseti(L, 1, ++b->total);
+		b->next++;
+		mp_in_done(st->me, in);
+	}
+	return 0;
+}
+
+/* Decodes what was taken into the list at 'list'. An item that cannot be
+ * decoded here costs no other: it is left out, and why is put on the stack at
+ * 'why' (the first one's reason). */
+static void decode(lua_State *L, batch *b, int list, int why)
+{
+	while (b->next < b->n) {
+		lua_pushcfunction(L, decode_protected);
+		lua_pushvalue(L, list);
+		lua_pushlightuserdata(L, b);
+		if (lua_pcall(L, 2, 0, 0) == LUA_OK)
+			return;
+		if (lua_isnil(L, why))
+			lua_copy(L, -1, why);
+		lua_pop(L, 1);
+		mp_in_done(b->r->st->me, &b->ins[b->next++]);
+	}
+}
+
+static lua_Integer arg_max(lua_State *L, const char *call)
+{
+	int isint = 0;
+	lua_Integer max = 0;
+	if (lua_type(L, 2) == LUA_TNUMBER)
+		max = lua_tointegerx(L, 2, &isint);
+	if (!isint || max < 1)
+		mp_misuse(L, call, "max must be a positive integer, got %s",
+		          luaL_tolstring(L, 2, NULL));
+	return max;
+}
+
+static uint32_t up_to(lua_Integer left)
+{
+	return left < BATCH ? (uint32_t)left : BATCH;
+}
+
+static void set_n(lua_State *L, int list, lua_Integer n)
+{
+	lua_pushliteral(L, "n");
+	lua_pushinteger(L, n);
+	lua_rawset(L, list);
+}
+
+/* The list; with it, should an item have been undecodable here, why. */
+static int push_taken(lua_State *L, batch *b, int list, int why)
+{
+	set_n(L, list, b->total);
+	if (lua_isnil(L, why)) {
+		lua_settop(L, list);
+		return 1;
+	}
+	if (!b->total)
+		return lua_error(L);
+	lua_settop(L, why);
+	return 2;
+}
+
+static int queue_get_many(lua_State *L)
+{
+	batch b;
+	b.call = "Queue:get_many";
+	b.r = mp_ref_self(L, b.call);
+	b.total = 0;
+	lua_Integer max = arg_max(L, b.call), got = 0;
+	int64_t deadline = mp_arg_timeout(L, 3, b.call);
+	lua_settop(L, 3);
+	int rc = take(L, b.r, b.ins, up_to(max), deadline, b.call, &b.n);
+	if (rc != MP_OK)
+		return outcome(L, rc, false, b.call);
+	lua_createtable(L, (int)b.n, 1);
+	lua_pushnil(L);
+	for (;;) {
+		uint32_t asked = up_to(max - got);
+		b.next = 0;
+		got += b.n;
+		decode(L, &b, 4, 5);
+		if (b.n < asked || got == max ||
+		    take(L, b.r, b.ins, up_to(max - got), 0, b.call, &b.n) != MP_OK)
+			break;
+	}
+	return push_taken(L, &b, 4, 5);
+}
+
+/* ---- lease (for flows: link.c) ------------------------------------------------- */
+
+static int lease(lua_State *L, mp_ref *r, mp_in *ins, uint32_t max,
+                 int64_t deadline, const char *call, uint32_t *n)
+{
+	int rc;
+	while ((rc = mp_queue_lease(r->st->me, r->body, ins, max, deadline, n))
+	       == MP_INTERRUPTED)
+		mp_message_interrupt(L, r, call);
+	return rc;
+}
+
+/* Notes how often an item was given out, if this is not the first time. */
+static void push_tries(lua_State *L, int list, lua_Integer i, const mp_in *in)
+{
+	if (in->tries < 2)
+		return;
+	if (lua_gettop(L) == list)
+		lua_newtable(L);
+	lua_pushinteger(L, in->tries);
+	lua_rawseti(L, list + 1, i);
+}
+
+/* lease(max, [timeout]) -> list, tries | nil, reason. The items stay this
+ * actor's until core.commit or core.release; should decoding raise, release
+ * gives them back. tries[i]: deliveries of item i, where more than one. */
+static int queue_lease(lua_State *L)
+{
+	static const char call[] = "Queue:lease";
+	mp_in ins[BATCH];
+	uint32_t n;
+	mp_ref *r = mp_ref_self(L, call);
+	lua_Integer max = arg_max(L, call);
+	int64_t deadline = mp_arg_timeout(L, 3, call);
+	lua_settop(L, 3);
+	int rc = lease(L, r, ins, up_to(max), deadline, call, &n);
+	if (rc != MP_OK)
+		return outcome(L, rc, false, call);
+	lua_createtable(L, (int)n, 1);
+	for (uint32_t i = 0; i < n; i++) {
+		push_tries(L, 4, i + 1, &ins[i]);
+		mp_message_read(L, r->st, &ins[i], false, call);
+		lua_rawseti(L, 4, i + 1);
+	}
+	set_n(L, 4, n);
+	return lua_gettop(L) - 3;
+}
+
+/* ---- the rest ------------------------------------------------------------------ */
+
+typedef struct peeked {
+	mp_state *st;
+	const char *call;
+	const unsigned char *data;
+	size_t len;
+} peeked;
+
+static int peek_protected(lua_State *L)
+{
+	peeked *p = lua_touserdata(L, 1);
+	return mp_decode(L, p->st->codec, p->data, p->len, 0, p->call);
+}
+
+static int queue_peek(lua_State *L)
+{
+	peeked p = { .call = "Queue:peek" };
+	mp_ref *r = mp_ref_self(L, p.call);
+	unsigned char *data;
+	int rc = mp_queue_peek(r->st->me, r->body, &data, &p.len);
+	if (rc != MP_OK)
+		return mp_fail(L, rc, p.call);
+	p.st = r->st;
+	p.data = data;
+	lua_pushcfunction(L, peek_protected);
+	lua_pushlightuserdata(L, &p);
+	int status = lua_pcall(L, 1, 1, 0);
+	free(data);
+	return status == LUA_OK ? 1 : lua_error(L);
+}
+
+static int queue_close(lua_State *L)
+{
+	static const char call[] = "Queue:close";
+	mp_ref *r = mp_ref_self(L, call);
+	int t = lua_type(L, 2);
+	if (t != LUA_TNONE && t != LUA_TNIL && t != LUA_TBOOLEAN)
+		mp_misuse(L, call, "drop must be true or false, got %s",
+		          luaL_tolstring(L, 2, NULL));
+	mp_queue_close(r->st->me, r->body, lua_toboolean(L, 2));
+	return 0;
+}
+
+static mp_queue_stat stats(lua_State *L, const char *call)
+{
+	mp_queue_stat s;
+	mp_ref *r = mp_ref_self(L, call);
+	mp_queue_stats(r->st->me, r->body, &s);
+	return s;
+}
+
+static int queue_qsize(lua_State *L)
+{
+	lua_pushinteger(L, (lua_Integer)stats(L, "Queue:qsize").waiting);
+	return 1;
+}
+
+static int queue_empty(lua_State *L)
+{
+	lua_pushboolean(L, stats(L, "Queue:empty").waiting == 0);
+	return 1;
+}
+
+static int queue_full(lua_State *L)
+{
+	mp_queue_stat s = stats(L, "Queue:full");
+	lua_pushboolean(L, s.capacity && s.waiting + s.leased >= s.capacity);
+	return 1;
+}
+
+static int queue_closed(lua_State *L)
+{
+	lua_pushboolean(L, mp_queue_closed(mp_ref_self(L, "Queue:closed")->body));
+	return 1;
+}
+
+/* There is no feeder thread: put has put when it returns. */
+static int queue_join_thread(lua_State *L)
+{
+	mp_ref_self(L, "Queue:join_thread");
+	return 0;
+}
+
+static const luaL_Reg methods[] = {
+	{ "put", queue_put },
+	{ "put_nowait", queue_put_nowait },
+	{ "put_many", queue_put_many },
+	{ "get", queue_get },
+	{ "get_nowait", queue_get_nowait },
+	{ "get_many", queue_get_many },
+	{ "items", queue_items },
+	{ "peek", queue_peek },
+	{ "close", queue_close },
+	{ "closed", queue_closed },
+	{ "qsize", queue_qsize },
+	{ "empty", queue_empty },
+	{ "full", queue_full },
+	{ "join_thread", queue_join_thread },
+	{ "cancel_join_thread", queue_join_thread },
+	{ "lease", queue_lease },
+	{ NULL, NULL }
+};
+
+/* A count as the constructor takes it: absent, 0 (unlimited, as in
+ * multiprocessing), or a positive integer. */
+static uint64_t arg_maxsize(lua_State *L, const char *call)
+{
+	if (lua_isnoneornil(L, 1))
+		return 0;
+	int isint = 0;
+	lua_Integer n = 0;
+	if (lua_type(L, 1) == LUA_TNUMBER)
+		n = lua_tointegerx(L, 1, &isint);
+	if (!isint || n < 0)
+		mp_misuse(L, call, lua_type(L, 1) == LUA_TSTRING
+		          ? "maxsize must be a positive integer, got \"%s\""
+		          : "maxsize must be a positive integer, got %s",
+		          luaL_tolstring(L, 1, NULL));
+	return (uint64_t)n;
+}
+
+static int new_queue(lua_State *L)
+{
+	static const char call[] = "mp.Queue";
+	mp_handle h;
+	uint64_t max = arg_maxsize(L, call);
+	mp_state *st = mp_state_of(L);
+	mp_self *me = mp_state_self(L, st, call);
+	int rc = mp_queue_create(me, max, 0, &h);
+	if (rc != MP_OK)
+		return mp_fail(L, rc, call);
+	mp_ref_push(L, st, h, true);
+	return 1;
+}
+
+void mp_open_queue(lua_State *L)
+{
+	mp_type_define(L, MP_T_QUEUE, "Queue", methods);
+	lua_pushcfunction(L, new_queue);
+	lua_setfield(L, -2, "Queue");
+}

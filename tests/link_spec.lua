@@ -1,0 +1,201 @@
+-- link: what flows are made of (mp.core). SPDX-License-Identifier: MIT
+local mp = require "mp"
+local core = mp.core
+
+describe("link", function()
+  it("a lease stays in the count until the commit", function()
+    local a, b = core.link(4), core.link()
+    assert.equal(4, (a:put_many { 1, 2, 3, 4 }))
+    local list = a:lease(3)
+    assert.same({ n = 3, 1, 2, 3 }, list)
+    assert.equal(1, a:qsize())
+    assert.is_true(a:full())
+    assert.is_true(b:empty())
+    assert.is_true(core.commit(b, { 10, 20, n = 3 }))
+    assert.is_false(a:full())
+    assert.same({ n = 3, 10, 20, nil }, b:get_many(9))
+    assert.equal(4, (a:get()))
+  end)
+
+  it("several outputs, empty ones, large ones", function()
+    local a, b, c, d = core.link(), core.link(), core.link(), core.link()
+    local long, list = ("x"):rep(5000), {}
+    for i = 1, 300 do list[i] = { i, long, d } end
+    a:put(1)
+    assert.equal(1, a:lease(1)[1])
+    assert.is_true(core.commit(b, list, c, {}, d, { false }))
+    assert.equal(0, a:qsize())
+    for i = 1, 300 do
+      local v = b:get()
+      assert.equal(i, v[1])
+      assert.equal(long, v[2])
+      assert.equal(d, v[3])
+    end
+    assert.is_true(c:empty())
+    assert.is_false(d:get())
+  end)
+
+  it("without outputs only finishes", function()
+    local a = core.link()
+    a:put(1)
+    a:lease(1)
+    assert.is_true(core.commit())
+    assert.same({ nil, "empty" }, { a:get(false) })
+    a:close()
+    assert.same({ nil, "closed" }, { a:lease(1) })
+  end)
+
+  it("what cannot be sent leaves everything as it was", function()
+    local a, b = core.link(), core.link()
+    a:put("x")
+    a:lease(1)
+    local ok, why = pcall(core.commit, b, { ("y"):rep(500), { coroutine.create(print) } })
+    assert.is_false(ok)
+    assert.truthy(tostring(why):find("cannot send a coroutine", 1, true), why)
+    assert.is_true(b:empty())
+    core.release()
+    local list, tries = a:lease(1)
+    assert.equal("x", list[1])
+    assert.equal(2, tries[1])
+    core.commit()
+  end)
+
+  it("release gives back to the head, in order", function()
+    local a = core.link()
+    a:put_many { 1, 2, 3 }
+    a:lease(2)
+    core.release()
+    assert.same({ n = 3, 1, 2, 3 }, a:get_many(9))
+  end)
+
+  it("an output that was closed refuses", function()
+    local a, b = core.link(), core.link()
+    a:put(1)
+    a:lease(1)
+    b:close()
+    assert.same({ nil, "closed" }, { core.commit(b, { 1 }) })
+    core.release()
+    assert.equal(1, (a:get()))
+  end)
+
+  it("a worker that dies leaves its lease to another", function()
+    local a, has = core.link(), mp.Event()
+    a:put("job")
+    local p = mp.spawn(function()
+      a:lease(1)
+      has:set()
+      mp.sleep(60)
+    end)
+    has:wait()
+    assert.same({ nil, "timeout" }, { a:lease(1, 0) })
+    a:close()
+    p:kill()
+    local list, tries = a:lease(1, 20)  -- closed, but not drained while it is leased
+    assert.equal("job", list[1])
+    assert.equal(2, tries[1])
+    assert.is_true(core.commit())
+    assert.same({ nil, "closed" }, { a:lease(1) })
+    p:join()
+  end)
+
+  it("hands every item on exactly once, whoever is killed", function()
+    local N = 30000
+    local a, b = core.link(200), core.link()
+    local function worker()
+      while true do
+        local list = a:lease(7)
+        if not list then return end
+        for i = 1, list.n do list[i] = { list[i], ("x"):rep(list[i] % 100) } end
+        assert(core.commit(b, list))
+      end
+    end
+    local p = mp.spawn(function()
+      for i = 1, N do a:put(i) end
+      a:close()
+    end)
+    local workers, kills = {}, 0
+    for i = 1, 3 do workers[i] = mp.spawn(worker) end
+    while p:is_alive() do
+      local i = kills % 3 + 1
+      workers[i]:kill()
+      workers[i]:join()
+      workers[i] = mp.spawn(worker)
+      kills = kills + 1
+    end
+    for i = 1, 3 do workers[i]:join() end
+    local seen = {}
+    for _ = 1, N do
+      local v = b:get(20)
+      assert(not seen[v[1]], "twice")
+      seen[v[1]] = true
+      assert(#v[2] == v[1] % 100)
+    end
+    assert.is_true(a:empty())
+    assert.is_true(b:empty())
+  end)
+
+  it("names the misuse", function()
+    local ok, why = pcall(core.commit, 1)
+    assert.is_false(ok)
+    assert.truthy(why:find("core.commit: ", 1, true), why)
+    ok, why = pcall(core.commit, mp.Event(), {})
+    assert.is_false(ok)
+    assert.truthy(why:find("core.commit: ", 1, true), why)
+  end)
+end)
+
+describe("core.wait", function()
+  it("R04: gives the list of those that are ready, empty on timeout", function()
+    local q, e = mp.Queue(), mp.Event()
+    local t = mp.time()
+    assert.same({}, core.wait({ q, e }, 0.1))
+    assert.is_true(mp.time() - t >= 0.095)
+    assert.same({}, core.wait({ q, e }, 0))
+    q:put(1)
+    assert.same({ q }, core.wait { q, e })
+    e:set()
+    assert.same({ q, e }, core.wait { q, e })
+    q:get()
+    assert.same({ e }, core.wait { q, e })
+    q:close()
+    assert.same({ q, e }, core.wait { q, e })
+  end)
+
+  it("is woken by a put, a set and an end in other processes", function()
+    local q, e = mp.Queue(), mp.Event()
+    local p = mp.spawn(function()
+      mp.sleep(0.05)
+      q:put("x")
+      mp.sleep(0.05)
+      e:set()
+    end)
+    assert.same({ q }, core.wait({ q, e }, 20))
+    q:get()
+    assert.same({ e }, core.wait({ q, e }, 20))
+    assert.same({ p }, core.wait({ q, p }, 20))
+    p:join()
+  end)
+
+  it("wakes at once, not at the end of a slice", function()
+    local q, back = mp.Queue(), mp.Queue()
+    local p = mp.spawn(function()
+      for _ = 1, 50 do
+        core.wait { q }
+        back:put(q:get())
+      end
+    end)
+    local t = mp.time()
+    for i = 1, 50 do
+      q:put(i)
+      back:get()
+    end
+    assert.is_true(mp.time() - t < 2)
+    p:join()
+  end)
+
+  it("names what it cannot wait for", function()
+    local ok, why = pcall(core.wait, { mp.Queue(), mp.Lock() })
+    assert.is_false(ok)
+    assert.truthy(why:find("core.wait: item 2 is no queue", 1, true), why)
+  end)
+end)

@@ -1,0 +1,189 @@
+-- lock: mp.Lock. SPDX-License-Identifier: MIT
+local mp = require "mp"
+
+local function raises(text, f, ...)
+  local ok, why = pcall(f, ...)
+  assert.is_false(ok, "raised nothing: " .. text)
+  assert.truthy(tostring(why):find(text, 1, true), why)
+end
+
+-- A process that holds the lock until the event is set.
+local function holder(l)
+  local has, go = mp.Event(), mp.Event()
+  local p = mp.Process{ name = "SomeProcess", target = function()
+    l:acquire()
+    has:set()
+    go:wait()
+    l:release()
+  end }
+  p:start()
+  has:wait()
+  return p, go
+end
+
+describe("Lock", function()
+  it("E01: is taken once and released once", function()
+    local l = mp.Lock()
+    assert.is_false(l:locked())
+    assert.is_true(l:acquire())
+    assert.is_true(l:locked())
+    assert.same({ nil, "timeout" }, { l:acquire(false) })
+    assert.same({ nil, "timeout" }, { l:acquire(true, 0) })
+    local t = mp.time()
+    assert.same({ nil, "timeout" }, { l:acquire(0.1) })
+    assert.is_true(mp.time() - t >= 0.095)
+    l:release()
+    assert.is_false(l:locked())
+    raises("Lock:release: this lock is not locked", l.release, l)
+    assert.is_true(l:acquire(false))
+    l:release()
+  end)
+
+  it("E02: another process sees it locked, and waits for it", function()
+    local l = mp.Lock()
+    local p, go = holder(l)
+    assert.is_true(l:locked())
+    assert.same({ nil, "timeout" }, { l:acquire(0.05) })
+    go:set()
+    assert.is_true(l:acquire(20))
+    l:release()
+    p:join()
+    assert.is_false(l:locked())
+  end)
+
+  it("E03: hold releases at the end of the scope", function()
+    local l = mp.Lock()
+    do
+      local hold <close> = l:hold()
+      assert.truthy(hold)
+      assert.is_true(l:locked())
+      assert.same({ nil, "timeout" }, { l:hold(0) })
+    end
+    assert.is_false(l:locked())
+    pcall(function()
+      local hold <close> = l:hold(1) -- luacheck: ignore
+      error "out"
+    end)
+    assert.is_false(l:locked())
+  end)
+
+  it("hold leaves alone what was released before, and by whom else it is held", function()
+    local l = mp.Lock()
+    local p, go
+    do
+      local hold <close> = l:hold() -- luacheck: ignore
+      l:release()
+      p, go = holder(l)
+    end
+    assert.is_true(l:locked())
+    go:set()
+    p:join()
+  end)
+
+  it("with runs a function held, and gives what it returned", function()
+    local l = mp.Lock()
+    assert.same({ true, 3, nil, n = 3 }, table.pack(l:with(function(a, b)
+      return l:locked(), a + b, nil
+    end, 1, 2)))
+    assert.is_false(l:locked())
+    raises("inside", l.with, l, function() error "inside" end)
+    assert.is_false(l:locked())
+    local ok, e = pcall(l.with, l, function() error { code = 7 } end)
+    assert.is_false(ok)
+    assert.equal(7, e.code)
+    raises("Lock:with: ", l.with, l, 5)
+    assert.is_false(l:locked())
+  end)
+
+  it("with may be left and entered again by a coroutine", function()
+    local l = mp.Lock()
+    local co = coroutine.wrap(function()
+      return l:with(function(x) return coroutine.yield(x) + 1 end, 1)
+    end)
+    assert.equal(1, co())
+    assert.is_true(l:locked())
+    assert.equal(6, co(5))
+    assert.is_false(l:locked())
+  end)
+
+  it("with keeps the traceback of what was raised inside", function()
+    local l = mp.Lock()
+    local function culprit() error "inside" end
+    local _, trace = xpcall(l.with, debug.traceback, l, function() culprit() end)
+    assert.truthy(trace:find("culprit", 1, true), trace)
+  end)
+
+  it("E04: names its owner", function()
+    local l = mp.Lock()
+    assert.is_nil(l.owner)
+    assert.is_nil(l.owner_name)
+    assert.equal("Lock (free)", tostring(l))
+    l:acquire()
+    assert.equal(mp.getpid(), l.owner)
+    assert.equal("main", l.owner_name)
+    assert.equal(("Lock (held by main, pid %d)"):format(mp.getpid()), tostring(l))
+    l:release()
+    assert.is_nil(l.owner)
+    local p, go = holder(l)
+    assert.equal(p.pid, l.owner)
+    assert.equal("SomeProcess", l.owner_name)
+    go:set()
+    p:join()
+  end)
+
+  it("E05: may be released by another process, once", function()
+    local l = mp.Lock()
+    l:acquire()
+    local ok, again = mp.spawn(function()
+      l:release()
+      return true, (pcall(l.release, l))
+    end):result(20)
+    assert.is_true(ok)
+    assert.is_false(again)
+    assert.is_false(l:locked())
+  end)
+
+  it("tells that its holder died, once", function()
+    local l = mp.Lock()
+    local p = holder(l)
+    p:kill()
+    assert.same({ true, "abandoned" }, { l:acquire(20) })
+    p:join()
+    l:release()
+    assert.same({ true }, { l:acquire() })
+    l:release()
+  end)
+
+  it("keeps others out", function()
+    local l, q = mp.Lock(), mp.Queue()
+    q:put(0)
+    local ps = {}
+    for i = 1, 3 do
+      ps[i] = mp.spawn(function()
+        for _ = 1, 200 do
+          l:acquire()
+          q:put(q:get() + 1)   -- two steps
+          l:release()
+        end
+      end)
+    end
+    for _, p in ipairs(ps) do p:join() end
+    assert.equal(600, (q:get()))
+  end)
+
+  it("refuses to wait for itself", function()
+    local l = mp.Lock()
+    l:acquire()
+    raises("Lock:acquire: ", l.acquire, l)
+    raises("Lock:hold: ", l.hold, l)
+    l:release()
+  end)
+
+  it("names the misuse", function()
+    local l = mp.Lock()
+    raises("Lock:acquire: ", l.acquire, l, "soon")
+    raises("Lock:acquire: ", l.acquire, l, true, -1)
+    raises("Lock:acquire: expected a Lock", l.acquire, mp.Queue())
+    assert.is_nil(l.nothing)
+  end)
+end)
