@@ -160,8 +160,8 @@ p.lua:1:58: error: 'number' is a number, not a function
     "'restarts' expects a whole number, not 5s")
   says("pools of nothing, and pools given twice", "range(1, 2)*0 -> fetch*2*3 -> null",
     "a pool of 0 processes", "the pool of 'fetch' is given twice")
-  says("more keyed workers than one commit reaches", "range(1, 2) -> fetch@path*32 -> null",
-    "a pool with a key has up to 31 processes in this version")
+  says("more keyed workers than one commit reaches", "range(1, 2) -> fetch@path*1024 -> null",
+    "a pool with a key has up to 1023 processes in this version")
   says("macros that contain themselves or are never used", "a = a -> null\nb = range(1, 2) -> null\na",
     "the macro 'a' contains itself")
   says("what is not executed yet",

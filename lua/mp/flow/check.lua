@@ -14,6 +14,7 @@
 --   mistakes, warnings   lists of { pos, len, message, hint }, in order of place
 
 local builtin = require "mp.flow.builtin"
+local key = require "mp.flow.key"
 local option = require "mp.flow.option"
 local stage = require "mp.flow.stage"
 local suggest = require "mp.flow.suggest"
@@ -32,8 +33,6 @@ local links_later = {
 
 local constructors = { filter = stage.filter, fold = stage.fold, source = stage.source,
                        stage = stage.stage }
-
-local MOST_KEYED <const> = 31
 
 -- One check in progress.
 local Check = {}
@@ -381,8 +380,8 @@ function Check:workers(node)
   end
   if not pool or pool == 1 then return end
   local def = spec.def
-  if node.key and pool ~= "cpu" and pool > MOST_KEYED then
-    self:mistake(at, ("a pool with a key has up to %d processes in this version"):format(MOST_KEYED))
+  if node.key and pool ~= "cpu" and pool > key.most_workers then
+    self:mistake(at, ("a pool with a key has up to %d processes in this version"):format(key.most_workers))
   elseif spec.kind == "fold" and not node.key and not spec.merge then
     self:mistake(at, ("'%s' is a fold without a key and without 'merge': it needs one worker")
       :format(node.id), ("'%s@key' or a 'merge' function allow more"):format(node.id))

@@ -7,6 +7,9 @@
 
 local key = {}
 
+-- A commit reaches no more links than this at once (one more is the ledger's).
+key.most_workers = 1023
+
 local MOST_REMEMBERED <const> = 250000
 
 local unpack = string.unpack

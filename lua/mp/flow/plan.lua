@@ -14,6 +14,7 @@
 --   merge    a fold on several workers without a key ends in one more stage
 --            that merges their accumulators
 
+local key = require "mp.flow.key"
 local option = require "mp.flow.option"
 
 local MOST_LEASED <const> = 256
@@ -31,11 +32,8 @@ local function runs_inside(node)
   return def and def.inside and not node.pool and not node.key and #node.before == 1 and not node.tuned
 end
 
--- A commit reaches no more links than this at once (one more is the ledger's).
-local MOST_KEYED <const> = 31
-
 local function workers_of(node, cpus)
-  if node.pool == "cpu" then return node.key and math.min(cpus, MOST_KEYED) or cpus end
+  if node.pool == "cpu" then return node.key and math.min(cpus, key.most_workers) or cpus end
   return node.pool or 1
 end
 
