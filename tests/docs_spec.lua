@@ -54,7 +54,7 @@ local function run(block)
     file:close()
   end
   keep("access.log", LOG)
-  keep("a.txt", "the words of a text\n")
+  for _, name in ipairs{ "a.txt", "b.txt" } do keep(name, "the words of a text\n") end
   keep("given.lua", GIVEN)
   keep("block.lua", 'dofile "given.lua"\n' .. block.code .. "\n")
   local args = (block.command or "x.lua access.log"):gsub("^%S+", "block.lua")
