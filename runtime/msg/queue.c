@@ -27,14 +27,17 @@ static int init(mp_self *me, void *body, void *arg)
 	atomic_store(&q->tail_seg, seg);
 	atomic_store(&q->head_seg, seg);
 	atomic_store(&q->first, seg);
-	mp_settle(me, seg);
 	return MP_OK;
 }
 
 int mp_queue_create(mp_self *me, uint64_t capacity, uint32_t flags, mp_handle *h)
 {
 	struct settings st = { capacity, flags, h };
-	return mp_obj_create(me, MP_T_QUEUE, sizeof(mp_queue), init, &st, h);
+	int rc = mp_obj_create(me, MP_T_QUEUE, sizeof(mp_queue), init, &st, h);
+	/* Not before: killed until then, the sweep must find its own segment. */
+	if (rc == MP_OK)
+		mp_settle(me, atomic_load(&mp_queue_body(me->shm, *h)->first));
+	return rc;
 }
 
 mp_queue *mp_queue_body(const mp_shm *s, mp_handle h)
@@ -75,6 +78,10 @@ void mp_queue_retire(mp_self *me, mp_queue *q)
 		    first == atomic_load_explicit(&q->tail_seg, memory_order_acquire))
 			return;
 		mp_take(me, first);
+		/* next is the queue's, even if whoever linked it was killed
+		 * before it said so: its home is no proof in between. */
+		mp_take(me, next);
+		mp_settle(me, next);
 		mp_set_home(me, next, mp_off(me->shm, &q->first));
 		atomic_store_explicit(&q->first, next, memory_order_release);
 		mp_free(me, first);

@@ -41,11 +41,24 @@ static bool give_back(mp_self *me, mp_cell *c, mp_aid dead, bool committed)
 	return true;
 }
 
+/* A look without the latch. The counts are right only while nobody has it: a
+ * lease may not be counted yet when its taker was killed, and whoever stole
+ * the latch from it may still be counting. ndone first: both may grow between
+ * the two loads. */
+static bool nothing_leased(mp_queue *q)
+{
+	uint64_t ndone;
+	if (atomic_load(&q->head_latch) & MP_AID_MASK)
+		return false;
+	ndone = atomic_load(&q->ndone);
+	return atomic_load(&q->taken) == ndone;
+}
+
 void mp_queue_op_release(mp_self *me, void *body, mp_aid dead)
 {
 	mp_queue *q = body;
 	bool committed = atomic_load(&mp_slot_of(me->shm, dead)->commit), changed = false;
-	if (!held_by(&q->head_latch, dead) && atomic_load(&q->taken) == atomic_load(&q->ndone))
+	if (nothing_leased(q))
 		return;
 	mp_queue_lock_head(me, q);
 	for (uint64_t off = atomic_load(&q->first); off;) {
@@ -95,8 +108,11 @@ void mp_queue_op_destroy(mp_self *me, void *body)
 		}
 		next = atomic_load(&seg->next);
 		mp_take(me, off);
-		if (next)
+		if (next) {
+			mp_take(me, next);
+			mp_settle(me, next);
 			mp_set_home(me, next, mp_off(me->shm, &q->first));
+		}
 		atomic_store(&q->first, next);
 		mp_free(me, off);
 	}

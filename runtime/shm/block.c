@@ -171,8 +171,8 @@ static void clear_stale_tags(mp_shm *s, uint64_t c)
 static int claim_any(mp_self *me, uint64_t *chunk)
 {
 	mp_shm *s = me->shm;
-	uint32_t n = s->h->nchunks;
-	for (uint32_t c = atomic_load(&s->h->chunks_hint); c < n; c++) {
+	uint32_t n = s->h->nchunks, from = atomic_load(&s->h->chunks_hint);
+	for (uint32_t c = from; c < n; c++) {
 		int rc;
 		if (c >= atomic_load_explicit(&s->h->chunks_high, memory_order_relaxed)) {
 			if (mp_shm_commit(s, mp_off(s, &s->chunks[c]), sizeof(mp_chunk)))
@@ -187,6 +187,11 @@ static int claim_any(mp_self *me, uint64_t *chunk)
 		uint32_t hint = c;
 		atomic_compare_exchange_strong(&s->h->chunks_hint, &hint, c + 1);
 		return rc;
+	}
+	/* Who gave one back and was killed before it lowered the hint? */
+	if (from > 0) {
+		atomic_store(&s->h->chunks_hint, 0);
+		return claim_any(me, chunk);
 	}
 	return MP_NOMEM;
 }
@@ -534,7 +539,7 @@ void mp_usage_of(mp_shm *s, mp_usage *u)
 /* Does the word at home still refer to block, in something alive? What lies
  * in a block of the dead is alive if that block is: a queue that was being
  * made is not, nor is its first segment. */
-static bool referred(mp_shm *s, uint64_t home, uint64_t block, mp_aid dead)
+static bool referred(mp_shm *s, uint64_t home, uint64_t block)
 {
 	uint64_t c, w, in;
 	uint32_t tag;
@@ -548,8 +553,9 @@ static bool referred(mp_shm *s, uint64_t home, uint64_t block, mp_aid dead)
 	tag = atomic_load(&m->tag);
 	in = home - chunk_at(s, c);
 	w = atomic_load(&s->chunks[c].word);
-	if (!tag || (tag == dead && !referred(s, atomic_load(&m->home),
-	        home - (kind_of(w) == CH_CLASS ? in % sizes[n_of(w)] : in), dead)))
+	/* Of any dead: who swept it may have been killed with it in hand. */
+	if (!tag || (tag != MP_CONTAINER && mp_gone(s, tag) && !referred(s, atomic_load(&m->home),
+	        home - (kind_of(w) == CH_CLASS ? in % sizes[n_of(w)] : in))))
 		return false;
 	if (w == word(CH_CLASS, 0, SEG_CLASS) && in % sizeof(mp_seg) >= offsetof(mp_seg, cells)) {
 		mp_cell *cell = mp_at(s, home - offsetof(mp_cell, ref));
@@ -565,7 +571,7 @@ static void sweep_block(mp_self *me, mp_meta *m, uint64_t block, mp_aid dead)
 	uint32_t tag = dead;
 	if (atomic_load_explicit(&m->tag, memory_order_acquire) != dead)
 		return;
-	if (referred(me->shm, atomic_load_explicit(&m->home, memory_order_acquire), block, dead)) {
+	if (referred(me->shm, atomic_load_explicit(&m->home, memory_order_acquire), block)) {
 		atomic_compare_exchange_strong(&m->tag, &tag, MP_CONTAINER);
 	} else if (atomic_compare_exchange_strong(&m->tag, &tag, me->aid)) {
 		atomic_store_explicit(&m->home, 0, memory_order_relaxed);
@@ -581,7 +587,7 @@ static void sweep_run(mp_self *me, uint64_t c, uint64_t n, mp_aid dead)
 	uint32_t tag = dead;
 	if (atomic_load(&m->tag) != dead)
 		return;
-	if (referred(s, atomic_load(&m->home), chunk_at(s, c), dead))
+	if (referred(s, atomic_load(&m->home), chunk_at(s, c)))
 		atomic_compare_exchange_strong(&m->tag, &tag, MP_CONTAINER);
 	else if (atomic_compare_exchange_strong(&m->tag, &tag, me->aid))
 		free_large(me, c, n, m);

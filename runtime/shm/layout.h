@@ -55,6 +55,8 @@ static inline uint32_t mp_slot_word(uint32_t gen, uint32_t phase)
 	return (gen & ((1u << MP_GEN_BITS) - 1)) << 16 | phase;
 }
 
+#define MP_NOBODY    0x7fffffffu  /* no pid is as large */
+
 enum { MP_KIND_PROCESS = 1, MP_KIND_THREAD, MP_KIND_KEEPER };
 
 /* What an actor waits for; the record is for deadlock detection and `top`,
@@ -74,15 +76,18 @@ typedef struct mp_wait_record {
 typedef struct mp_slot {
 	mp_word state;
 	mp_word parent;              /* aid of its creator; != 0: claimed by it */
-	mp_word pid;                 /* of the process (a thread's: its process) */
-	mp_word kind;                /* MP_KIND_* */
+	/* pid of the process (a thread's: its process), set by one CAS of both
+	 * words, so that a late one cannot write into a slot used again. */
+	_Alignas(8) mp_word pid;     /* 0: not known yet; MP_NOBODY: revoked */
+	mp_word pid_gen;             /* generation of the slot */
 	_Atomic uint64_t starttime;  /* /proc/PID/stat field 22; excludes pid reuse */
 	_Atomic uint64_t process;    /* handle of its process object, 0: none */
 	mp_word doorbell;            /* event count; rung for one that waits on several things */
 	mp_word asleep;              /* 1 while in a futex wait of ours */
 	mp_word clean;               /* 1: ended in order, holds nothing but handles */
 	mp_word daemon;
-	uint32_t pad0[2];
+	mp_word kind;                /* MP_KIND_* */
+	uint32_t pad0;
 
 	_Alignas(64) mp_word commit; /* 1: this actor's transaction has happened */
 	uint32_t pad1[15];

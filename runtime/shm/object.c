@@ -163,27 +163,36 @@ enum mp_type mp_obj_type(const mp_shm *s, mp_handle h)
 	return o && state_of(w) != MP_OBJ_FREE && gen_of(w) == gen_of(h) ? type_of(w) : MP_T_NONE;
 }
 
+/* DYING is a question: whoever gets hold of the object answers LIVE, who
+ * asked answers CONDEMNED, if no bit is set; one of the two succeeds. */
+static bool set_state(mp_obj *o, uint64_t w, unsigned state)
+{
+	return atomic_compare_exchange_strong(&o->word, &w, (w & ~UINT64_C(0xff)) | state);
+}
+
+static void left(mp_self *me, uint32_t i);
+
 int mp_obj_hold(mp_self *me, mp_handle h)
 {
 	mp_shm *s = me->shm;
 	mp_obj *o = entry_of(s, h);
 	if (!o)
 		return MP_EOF;
+	/* A stale handle: the bit may be mine for another object, here now. */
+	bool had = has_bit(holders(s, index_of(h)), me->aid);
 	set_bit(holders(s, index_of(h)), me->aid);
 	for (;;) {
 		uint64_t w = atomic_load(&o->word);
-		if (gen_of(w) != gen_of(h) || state_of(w) == MP_OBJ_FREE)
+		if (gen_of(w) != gen_of(h) || state_of(w) == MP_OBJ_FREE ||
+		    state_of(w) == MP_OBJ_CONDEMNED)
 			break;
-		if (state_of(w) == MP_OBJ_LIVE)
+		if (state_of(w) == MP_OBJ_LIVE || set_state(o, w, MP_OBJ_LIVE))
 			return MP_OK;
-		/* DYING: whoever destroys it looks at the bits once more and
-		 * may let it live. */
-		uint32_t by = atomic_load(&o->claim);
-		if (by && mp_gone(s, by))
-			break;
-		mp_pause();
 	}
+	if (had)
+		return MP_EOF;
 	clear_bit(holders(s, index_of(h)), me->aid);
+	left(me, index_of(h));  /* whoever left that meanwhile saw our bit */
 	return MP_EOF;
 }
 
@@ -242,17 +251,21 @@ static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, const uint64_t
 	uint32_t nobody = 0;
 	if (!atomic_compare_exchange_strong(&o->claim, &nobody, me->aid))
 		return;
-	if (!atomic_compare_exchange_strong(&o->word, &w, (w & ~UINT64_C(0xff)) | MP_OBJ_DYING)) {
+	if (!set_state(o, w, MP_OBJ_DYING)) {
 		atomic_store(&o->claim, 0);
 		return;
 	}
+	w = (w & ~UINT64_C(0xff)) | MP_OBJ_DYING;
 	MP_CRASHPOINT("object.dying");
-	if (no_bits(s, holders(s, i)) && (!sends || atomic_load(&s->h->sends) == *sends)) {
+	if (no_bits(s, holders(s, i)) && (!sends || atomic_load(&s->h->sends) == *sends) &&
+	    set_state(o, w, MP_OBJ_CONDEMNED)) {
+		MP_CRASHPOINT("object.condemned");
 		destroy(me, i);
 		return;
 	}
-	atomic_store(&o->word, w);
+	set_state(o, w, MP_OBJ_LIVE);
 	atomic_store(&o->claim, 0);
+	left(me, i);  /* who left meanwhile found it claimed */
 }
 
 /* After a bit was cleared: destroy it, or leave it to a collection when a
@@ -316,7 +329,8 @@ static void unpin(mp_self *me, mp_handle h, const struct pin *p)
 	if (p->had)
 		return;
 	clear_bit(holders(me->shm, index_of(h)), me->aid);
-	if (!p->alone)  /* its last holder may have left while we held it */
+	/* Its last holder may have left while we held it. */
+	if (!p->alone || !atomic_load(&me->shm->objs[index_of(h)].sent))
 		left(me, index_of(h));
 }
 
@@ -442,7 +456,14 @@ void mp_obj_sweep(mp_self *me, mp_aid dead)
 		    !atomic_compare_exchange_strong(&o->claim, &by, me->aid))
 			continue;
 		w = atomic_load(&o->word);
-		if (state_of(w) == MP_OBJ_DYING) {
+		/* Asked, not answered: what only messages keep is left to a
+		 * collection. */
+		if (state_of(w) == MP_OBJ_DYING &&
+		    !(no_bits(s, holders(s, i)) && !atomic_load(&o->sent) &&
+		      set_state(o, w, MP_OBJ_CONDEMNED)))
+			set_state(o, w, MP_OBJ_LIVE);
+		w = atomic_load(&o->word);
+		if (state_of(w) == MP_OBJ_CONDEMNED) {
 			destroy(me, i);
 			continue;
 		}
@@ -454,6 +475,7 @@ void mp_obj_sweep(mp_self *me, mp_aid dead)
 			lower_hint(s, i);
 		}
 		atomic_store(&o->claim, 0);
+		left(me, i);
 	}
 }
 

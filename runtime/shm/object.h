@@ -27,11 +27,11 @@ enum mp_type { MP_T_NONE, MP_T_PROCESS, MP_T_LOCK, MP_T_RLOCK, MP_T_SEMAPHORE,
                MP_T_FD };
 
 /* States of an entry's word, in its low byte. */
-enum { MP_OBJ_FREE, MP_OBJ_LIVE, MP_OBJ_DYING };
+enum { MP_OBJ_FREE, MP_OBJ_LIVE, MP_OBJ_DYING, MP_OBJ_CONDEMNED };
 static inline bool mp_obj_alive(const mp_obj *o)
 {
 	uint64_t st = atomic_load(&o->word) & 0xff;
-	return st == MP_OBJ_LIVE || st == MP_OBJ_DYING;
+	return st != MP_OBJ_FREE;
 }
 
 typedef struct mp_type_ops {

@@ -111,6 +111,9 @@ mp_aid mp_slot_reserve(mp_shm *s, mp_aid parent, uint32_t kind);
 /* RESERVED -> LIVE by the new actor itself; fills *me. false: revoked
  * meanwhile (the creator died), the caller must end. */
 bool mp_slot_enter(mp_shm *s, mp_aid aid, mp_self *me);
+/* Notes the pid of a slot that is not entered yet: by its process, by its
+ * creator, or (MP_NOBODY) by who revokes it. true: it is that now. */
+bool mp_slot_set_pid(mp_shm *s, mp_aid aid, uint32_t pid);
 /* Gives back a slot that was never entered. */
 void mp_slot_cancel(mp_shm *s, mp_aid aid);
 /* Is it known to be dead, or gone? No system call. */

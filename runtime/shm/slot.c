@@ -33,9 +33,31 @@ uint32_t mp_slot_phase(const mp_shm *s, mp_aid aid)
 	return w >> 16 == mp_aid_gen(aid) ? w & 0xffff : MP_SLOT_FREE;
 }
 
-static void reset(mp_slot *sl, uint32_t kind)
+static uint64_t pid_word(uint32_t gen, uint32_t pid)
 {
-	atomic_store(&sl->pid, 0);
+	return (uint64_t)gen << 32 | pid;
+}
+
+/* Both words of the pid at once; little-endian, as all that we run on. */
+static _Atomic uint64_t *pid_pair(mp_slot *sl)
+{
+	return (_Atomic uint64_t *)(void *)&sl->pid;
+}
+_Static_assert(offsetof(mp_slot, pid) % 8 == 0 &&
+               offsetof(mp_slot, pid_gen) == offsetof(mp_slot, pid) + 4,
+               "pid and its generation are one word");
+
+bool mp_slot_set_pid(mp_shm *s, mp_aid aid, uint32_t pid)
+{
+	uint32_t gen = mp_aid_gen(aid);
+	uint64_t is = pid_word(gen, 0);
+	return atomic_compare_exchange_strong(pid_pair(mp_slot_of(s, aid)), &is, pid_word(gen, pid)) ||
+	       is == pid_word(gen, pid);
+}
+
+static void reset(mp_slot *sl, uint32_t gen, uint32_t kind)
+{
+	atomic_store(pid_pair(sl), pid_word(gen, 0));
 	atomic_store(&sl->kind, kind);
 	atomic_store(&sl->starttime, 0);
 	atomic_store(&sl->process, 0);
@@ -65,11 +87,12 @@ mp_aid mp_slot_reserve(mp_shm *s, mp_aid parent, uint32_t kind)
 			continue;
 		w = atomic_load(&sl->state);
 		if ((w & 0xffff) != MP_SLOT_FREE) {  /* its sweep is not quite done */
-			atomic_store(&sl->parent, 0);
+			atomic_compare_exchange_strong(&sl->parent, &claim, 0);
+			claim = parent ? parent : NO_PARENT;
 			continue;
 		}
 		MP_CRASHPOINT("slot.claimed");
-		reset(sl, kind);
+		reset(sl, w >> 16, kind);
 		atomic_store(&sl->state, mp_slot_word(w >> 16, MP_SLOT_RESERVED));
 		MP_CRASHPOINT("slot.reserved");
 		return mp_aid_make(i, w >> 16);
@@ -87,7 +110,9 @@ bool mp_slot_enter(mp_shm *s, mp_aid aid, mp_self *me)
 {
 	mp_slot *sl = mp_slot_of(s, aid);
 	int pid = (int)getpid();
-	atomic_store(&sl->pid, (uint32_t)pid);
+	/* With its pid in it, the slot is mine until I am dead. */
+	if (!mp_slot_set_pid(s, aid, (uint32_t)pid))
+		return false;
 	atomic_store(&sl->starttime, mp_starttime(pid));
 	MP_CRASHPOINT("slot.entering");
 	if (!step(sl, aid, MP_SLOT_RESERVED, MP_SLOT_LIVE))
@@ -108,11 +133,17 @@ static void free_slot(mp_slot *sl, mp_aid aid)
 	atomic_store(&sl->state, mp_slot_word(mp_aid_gen(aid) + 1, MP_SLOT_FREE));
 }
 
+/* The other way round: until the end it is its creator's, whose sweep finds
+ * it if this is not completed. */
 void mp_slot_cancel(mp_shm *s, mp_aid aid)
 {
 	mp_slot *sl = mp_slot_of(s, aid);
-	if (step(sl, aid, MP_SLOT_RESERVED, MP_SLOT_DEAD))
-		free_slot(sl, aid);
+	uint32_t parent = atomic_load(&sl->parent);
+	uint32_t w = mp_slot_word(mp_aid_gen(aid), MP_SLOT_DEAD);
+	step(sl, aid, MP_SLOT_RESERVED, MP_SLOT_DEAD);
+	if (atomic_compare_exchange_strong(&sl->state, &w,
+	        mp_slot_word(mp_aid_gen(aid) + 1, MP_SLOT_FREE)))
+		atomic_compare_exchange_strong(&sl->parent, &parent, 0);
 }
 
 bool mp_slot_kill(mp_shm *s, mp_aid aid)
@@ -213,7 +244,8 @@ bool mp_probe(mp_shm *s, mp_aid aid)
 	if (atomic_load(&sl->pid) == 0) {
 		/* Not forked yet: it is as dead as its creator. */
 		uint32_t parent = atomic_load(&sl->parent);
-		if (parent == 0 || parent == NO_PARENT || !mp_probe(s, parent))
+		if (parent == 0 || parent == NO_PARENT || !mp_probe(s, parent) ||
+		    !mp_slot_set_pid(s, aid, MP_NOBODY))
 			return false;
 	} else if (!really_dead(sl)) {
 		return false;

@@ -54,9 +54,12 @@ static void sweep_slots(mp_self *me, mp_aid dead)
 		mp_aid aid = mp_slot_aid(s, i);
 		uint32_t phase = mp_slot_phase(s, aid), by = dead;
 		if (atomic_load(&sl->parent) == dead && aid != dead) {
-			if (phase == MP_SLOT_RESERVED && mp_slot_kill(s, aid)) {
+			/* DEAD: who revoked it, or gave it up, was killed. */
+			if ((phase == MP_SLOT_RESERVED || phase == MP_SLOT_DEAD) &&
+			    mp_slot_set_pid(s, aid, MP_NOBODY)) {
+				mp_slot_kill(s, aid);
 				mp_obj_forget(me, aid);
-				mp_slot_free(s, aid);
+				mp_slot_cancel(s, aid);
 			} else if (phase == MP_SLOT_FREE) {
 				atomic_compare_exchange_strong(&sl->parent, &by, 0);
 			}
