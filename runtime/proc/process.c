@@ -1,0 +1,248 @@
+/* process: the object; see process.h. Starting is in start.c, waiting and
+ * ending in join.c.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/crash.h"
+#include "status.h"
+
+struct maker {
+	const char *name;
+	bool daemon;
+	mp_aid parent;
+	mp_handle creator;
+};
+
+mp_process *mp_process_body(const mp_shm *s, mp_handle h)
+{
+	return mp_obj_body(s, h, MP_T_PROCESS);
+}
+
+mp_process *mp_process_hold(mp_self *me, mp_handle h, bool *held)
+{
+	*held = mp_obj_held(me->shm, h, me->aid);
+	if (!*held && mp_obj_hold(me, h) != MP_OK)
+		return NULL;
+	return mp_process_body(me->shm, h);
+}
+
+void mp_process_unhold(mp_self *me, mp_handle h, bool held)
+{
+	if (!held)
+		mp_obj_drop(me, h);
+}
+
+/* A long path of counters keeps its beginning: it is only a name. */
+static void number(mp_process *p, mp_process *creator)
+{
+	unsigned n;
+	if (!creator)
+		return;
+	n = atomic_fetch_add(&creator->children, 1) + 1;
+	snprintf(p->identity, sizeof p->identity, "%.50s%s%u",
+	         creator->identity, creator->identity[0] ? ":" : "", n);
+}
+
+void mp_process_rename(mp_process *p, const char *name)
+{
+	snprintf(p->name, sizeof p->name, "%s", name);
+}
+
+static int init(mp_self *me, void *body, void *arg)
+{
+	mp_process *p = body;
+	const struct maker *m = arg;
+	number(p, mp_process_body(me->shm, m->creator));
+	if (m->name)
+		mp_process_rename(p, m->name);
+	else
+		snprintf(p->name, sizeof p->name, "Process-%s", p->identity);
+	p->daemon = m->daemon;
+	p->parent = m->parent;
+	p->creator = m->creator;
+	return 0;
+}
+
+int mp_process_create(mp_self *me, const char *name, bool daemon, mp_handle *h)
+{
+	struct maker m = { name, daemon, me->aid, atomic_load(&me->slot->process) };
+	int rc = mp_obj_create(me, MP_T_PROCESS, sizeof(mp_process), init, &m, h);
+	if (rc == 0)
+		mp_process_body(me->shm, *h)->self = *h;
+	return rc;
+}
+
+bool mp_process_code(const mp_process *p, int *code)
+{
+	uint32_t st = atomic_load(&p->status);
+	if (atomic_load(&p->state) != MP_P_ENDED || !(st & MP_STATUS_KNOWN))
+		return false;
+	*code = st & 0x7f ? -(int)(st & 0x7f) : (int)(st >> 8 & 0xff);
+	return true;
+}
+
+/* ---- outcome ------------------------------------------------------------- */
+
+int mp_process_store(mp_self *me, _Atomic uint64_t *where, uint32_t kind, const mp_part *parts, size_t nparts, size_t len,
+                     const mp_handle *handles, uint32_t nhandles)
+{
+	size_t head = sizeof(mp_stored) + nhandles * sizeof *handles;
+	int rc;
+	uint64_t block = mp_alloc(me, head + len, mp_off(me->shm, where), &rc);
+	mp_stored *st = mp_at(me->shm, block);
+	char *to = (char *)st + head;
+	if (!block)
+		return rc;
+	st->len = len;
+	st->nhandles = nhandles;
+	st->kind = kind;
+	for (uint32_t i = 0; i < nhandles; i++) {
+		st->handles[i] = handles[i];
+		mp_obj_sending(me, handles[i]);
+	}
+	for (size_t i = 0; i < nparts; i++) {
+		memcpy(to, parts[i].data, parts[i].len);
+		to += parts[i].len;
+	}
+	MP_CRASHPOINT("process.stored");
+	atomic_store(where, block);
+	mp_settle(me, block);
+	return 0;
+}
+
+const mp_stored *mp_process_stored(const mp_shm *s, _Atomic uint64_t *where)
+{
+	uint64_t block = atomic_load(where);
+	return block ? mp_at(s, block) : NULL;
+}
+
+/* ---- its end --------------------------------------------------------------- */
+
+void mp_process_ended(mp_self *me, mp_process *p, int status)
+{
+	uint32_t known = status < 0 ? 0 : MP_STATUS_KNOWN | ((uint32_t)status & 0xffff);
+	uint32_t none = 0, lost = MP_STATUS_LOST;
+	/* What it said itself before it exited is the truth as well. */
+	if (!known)
+		known = atomic_load(&p->leaving);
+	if (!known)
+		known = MP_STATUS_LOST;
+	if (!atomic_compare_exchange_strong(&p->status, &none, known))
+		atomic_compare_exchange_strong(&p->status, &lost, known);
+	MP_CRASHPOINT("process.status");
+	if (atomic_exchange(&p->state, MP_P_ENDED) != MP_P_ENDED || (atomic_load(&p->ec) & 1)) {
+		mp_ec_notify(&p->ec, INT_MAX);
+		mp_obj_ring(me, p->self);
+	}
+}
+
+void mp_process_bury(mp_self *me, mp_aid aid, mp_handle h, int status)
+{
+	bool held;
+	mp_process *p = h ? mp_process_hold(me, h, &held) : NULL;
+	mp_slot_kill(me->shm, aid);
+	if (p && atomic_load(&p->aid) == aid)
+		mp_process_ended(me, p, status);
+	if (p)
+		mp_process_unhold(me, h, held);
+	MP_CRASHPOINT("process.bury");
+	mp_sweep(me, aid);
+}
+
+void mp_process_look(mp_self *me)
+{
+	mp_shm *s = me->shm;
+	uint32_t high = atomic_load(&s->h->slots_high);
+	for (uint32_t i = 1; i < high; i++) {
+		mp_slot *sl = &s->slots[i];
+		mp_aid aid = mp_slot_aid(s, i);
+		mp_handle h = atomic_load(&sl->process);
+		pid_t pid = (pid_t)atomic_load(&sl->pid);
+		uint64_t born = atomic_load(&sl->starttime);
+		if (aid == me->aid || mp_slot_phase(s, aid) == MP_SLOT_FREE || !mp_probe(s, aid))
+			continue;
+		mp_process_bury(me, aid, h, pid ? mp_zombie_status(pid, born) : -1);
+	}
+}
+
+/* ---- the object's part in a sweep ------------------------------------------- */
+
+/* A creator died between reserve and the child's first step: that child will
+ * not come to life, so its joiners must not wait for it. */
+static void never_born(mp_self *me, mp_process *p, mp_aid child)
+{
+	mp_shm *s = me->shm;
+	/* With a pid in it, it was forked: it enters, or is found dead. */
+	if (mp_slot_phase(s, child) != MP_SLOT_RESERVED || !mp_slot_set_pid(s, child, MP_NOBODY))
+		return;
+	mp_process_ended(me, p, -1);
+	mp_obj_forget(me, child);  /* may free p */
+	mp_slot_kill(s, child);
+	mp_slot_cancel(s, child);
+}
+
+static void release(mp_self *me, void *body, mp_aid dead)
+{
+	mp_process *p = body;
+	uint32_t aid = atomic_load(&p->aid);
+	if (atomic_load(&p->state) != MP_P_STARTED)
+		return;
+	if (aid == dead)
+		mp_process_ended(me, p, mp_zombie_status((pid_t)atomic_load(&p->pid),
+		                                         atomic_load(&p->starttime)));
+	else if (atomic_load(&p->parent) == dead)
+		never_born(me, p, aid);
+}
+
+static void wake(mp_self *me, void *body)
+{
+	mp_process *p = body;
+	(void)me;
+	mp_ec_notify(&p->ec, INT_MAX);
+}
+
+static void free_block(mp_self *me, _Atomic uint64_t *where)
+{
+	uint64_t block = atomic_load(where);
+	if (!block)
+		return;
+	mp_take(me, block);
+	atomic_store(where, 0);
+	mp_free(me, block);
+}
+
+static void destroy(mp_self *me, void *body)
+{
+	mp_process *p = body;
+	free_block(me, &p->result);
+	free_block(me, &p->error);
+}
+
+static void contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)
+{
+	mp_process *p = body;
+	_Atomic uint64_t *where[] = { &p->result, &p->error };
+	for (int k = 0; k < 2; k++) {
+		const mp_stored *st = mp_process_stored(me->shm, where[k]);
+		for (uint32_t i = 0; st && i < st->nhandles; i++)
+			mark(ud, st->handles[i]);
+	}
+}
+
+static mp_word *readiness(void *body)
+{
+	return &((mp_process *)body)->ec;
+}
+
+const mp_type_ops mp_process_ops = {
+	.name = "Process",
+	.release = release,
+	.wake = wake,
+	.destroy = destroy,
+	.readiness = readiness,
+	.contents = contents,
+};

@@ -1,0 +1,391 @@
+/* runtime: see runtime.h.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "runtime.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../msg/queue.h"
+#include "../sync/event.h"
+#include "../sync/lock.h"
+#include "keeper.h"
+#include "process.h"
+#include "status.h"
+#include "stdio.h"
+
+static const mp_type_ops *const types[MP_TYPES] = {
+	[MP_T_PROCESS] = &mp_process_ops,
+	[MP_T_LOCK] = &mp_lock_ops,
+	[MP_T_EVENT] = &mp_event_ops,
+	[MP_T_QUEUE] = &mp_queue_ops,
+};
+
+/* ---- forks behind our back --------------------------------------------------- */
+
+/* The one global of the core: how many forks lie between this process and the
+ * one that loaded it. A fork by foreign code has no slot. */
+uint32_t mp_forks;
+
+static void forked(void) { mp_forks++; }
+static void watch_forks(void) { pthread_atfork(NULL, NULL, forked); }
+
+/* ---- hooks of the core --------------------------------------------------------- */
+
+static void before_sleep(mp_self *me, void *ud)
+{
+	mp_runtime *rt = ud;
+	(void)me;
+	mp_stdio_flush();
+	if (rt->before_sleep)
+		rt->before_sleep(rt->ud);
+}
+
+static int interrupted(mp_self *me, void *ud)
+{
+	mp_runtime *rt = ud;
+	(void)me;
+	return rt->interrupted ? rt->interrupted(rt->ud) : 0;
+}
+
+/* Nobody keeps any more, and nobody will start another keeper. */
+static void owner_is_gone(mp_runtime *rt)
+{
+	mp_keeper_kill_all(&rt->self);
+	_exit(128 + SIGKILL);
+}
+
+/* What a sleeping process does every slice: the owner keeps the keeper, the
+ * others do its work while there is none. */
+static void slice(mp_self *me, void *ud)
+{
+	mp_runtime *rt = ud;
+	mp_header *h = me->shm->h;
+	uint32_t keeper = atomic_load(&h->keeper);
+	if (!mp_runtime_mine(rt))
+		return;
+	if (rt->owner) {
+		mp_runtime_keep(rt);
+		mp_runtime_reap(rt);
+	} else if (!keeper || mp_probe(me->shm, keeper)) {
+		if (mp_probe(me->shm, atomic_load(&h->owner)))
+			owner_is_gone(rt);
+		mp_process_look(me);
+	}
+}
+
+void mp_runtime_hooks(mp_runtime *rt)
+{
+	rt->self.before_sleep = before_sleep;
+	rt->self.interrupted = interrupted;
+	rt->self.slice = slice;
+	rt->self.ud = rt;
+	mp_stdio_actor(&rt->self);
+}
+
+/* ---- the keeper ------------------------------------------------------------------ */
+
+static bool keeper_lives(mp_runtime *rt)
+{
+	siginfo_t si = { .si_pid = 0 };
+	if (rt->keeper <= 0)
+		return false;
+	if (waitid(P_PID, (id_t)rt->keeper, &si, WEXITED | WNOHANG) == 0 && si.si_pid == 0)
+		return true;
+	rt->keeper = 0;
+	mp_process_bury(&rt->self, rt->keeper_aid, 0, -1);
+	return false;
+}
+
+int mp_runtime_keep(mp_runtime *rt)
+{
+	sigset_t all, before;
+	mp_shm *s = &rt->shm;
+	mp_aid aid;
+	pid_t pid;
+	int rc;
+	if (!rt->owner || keeper_lives(rt))
+		return 0;
+	aid = mp_slot_reserve(s, rt->self.aid, MP_KIND_KEEPER);
+	if (!aid)
+		return -EAGAIN;
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	rc = pid < 0 ? -errno : 0;
+	if (pid == 0)
+		mp_keeper_run(rt, aid);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	if (rc) {
+		mp_slot_cancel(s, aid);
+		return rc;
+	}
+	rt->keeper = pid;
+	rt->keeper_aid = aid;
+	atomic_store(&s->h->keeper, aid);
+	return 0;
+}
+
+static void stop_keeper(mp_runtime *rt)
+{
+	if (rt->keeper <= 0)
+		return;
+	kill(rt->keeper, SIGKILL);  /* crash-safe by construction */
+	while (waitpid(rt->keeper, NULL, 0) < 0 && errno == EINTR)
+		;
+	rt->keeper = 0;
+}
+
+void mp_runtime_poke(mp_runtime *rt)
+{
+	mp_wake_keeper(&rt->shm);
+}
+
+/* ---- opening ------------------------------------------------------------------------ */
+
+static int enter_owner(mp_runtime *rt)
+{
+	mp_shm *s = &rt->shm;
+	mp_aid aid = mp_slot_reserve(s, 0, MP_KIND_PROCESS);
+	mp_process *p;
+	mp_handle h;
+	int rc;
+	if (!aid || !mp_slot_enter(s, aid, &rt->self))
+		return -ENOMEM;
+	atomic_store(&s->h->owner, aid);
+	rc = mp_process_create(&rt->self, "main", false, &h);
+	if (rc)
+		return rc < 0 ? rc : -ENOMEM;
+	p = mp_process_body(s, h);
+	atomic_store(&p->state, MP_P_STARTED);
+	atomic_store(&p->pid, (uint32_t)rt->pid);
+	atomic_store(&p->aid, aid);
+	atomic_store(&p->parent, 0);
+	atomic_store(&p->ppid, (uint32_t)getppid());
+	atomic_store(&p->starttime, atomic_load(&rt->self.slot->starttime));
+	atomic_store(&rt->self.slot->process, h);
+	strcpy(rt->self.slot->name, "main");
+	rt->process = h;
+	mp_runtime_hooks(rt);
+	return 0;
+}
+
+static int open_fds(mp_runtime *rt)
+{
+	rt->shm.keeper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (rt->shm.keeper_fd < 0)
+		return -errno;
+	if (!rt->standalone)
+		return 0;
+	if (pipe2(rt->orphans, O_CLOEXEC | O_NONBLOCK))
+		return -errno;
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	return 0;
+}
+
+static void close_pair(int fds[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		fds[i] = -1;
+	}
+}
+
+static void close_all(mp_runtime *rt)
+{
+	if (rt->shm.keeper_fd >= 0)
+		close(rt->shm.keeper_fd);
+	rt->shm.keeper_fd = -1;
+	close_pair(rt->orphans);
+	free(rt->self.leases);
+	mp_shm_unmap(&rt->shm);
+}
+
+/* Where a standard stream is closed, its number must not become one of ours:
+ * the script's output would go into shared memory. */
+static void fill_streams(int held[3])
+{
+	for (int i = 0; i < 3; i++) {
+		held[i] = -1;
+		if (fcntl(i, F_GETFD) < 0)
+			held[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	}
+}
+
+static void unfill_streams(const int held[3])
+{
+	for (int i = 0; i < 3; i++)
+		if (held[i] >= 0)
+			close(held[i]);
+}
+
+static int open_all(mp_runtime *rt, const mp_runtime_config *cfg, const char **why)
+{
+	mp_shm_config sc = { cfg->memory, cfg->processes, types };
+	int rc = mp_shm_create(&rt->shm, &sc, why);
+	if (rc)
+		return rc;
+	*why = "descriptors for the keeper";
+	rc = open_fds(rt);
+	if (!rc) {
+		*why = "shared memory";
+		rc = enter_owner(rt);
+	}
+	if (!rc) {
+		*why = "fork of the keeper (RLIMIT_NPROC, ulimit -u)";
+		rc = mp_runtime_keep(rt);
+	}
+	if (rc)
+		close_all(rt);
+	return rc;
+}
+
+int mp_runtime_open(mp_runtime *rt, const mp_runtime_config *cfg, const char **why)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	const char *reason = "shared memory";
+	int held[3], rc;
+	pthread_once(&once, watch_forks);
+	memset(rt, 0, sizeof *rt);
+	rt->pid = getpid();
+	rt->forks = mp_forks;
+	rt->owner = true;
+	rt->standalone = cfg->standalone;
+	rt->orphans[0] = rt->orphans[1] = -1;
+	fill_streams(held);
+	rc = open_all(rt, cfg, &reason);
+	unfill_streams(held);
+	if (why)
+		*why = reason;
+	return rc;
+}
+
+/* ---- a child's copy ------------------------------------------------------------------- */
+
+static void drop_lists(mp_runtime *rt)
+{
+	for (uint32_t i = 0; i < rt->nchildren; i++)
+		if (rt->children[i].fd >= 0)
+			close(rt->children[i].fd);
+	for (uint32_t i = 0; i < rt->nsentinels; i++)
+		close(rt->sentinels[i].fd);
+	free(rt->children);
+	free(rt->sentinels);
+	rt->children = NULL;
+	rt->sentinels = NULL;
+	rt->nchildren = rt->children_cap = 0;
+	rt->nsentinels = rt->sentinels_cap = 0;
+}
+
+void mp_runtime_become(mp_runtime *rt)
+{
+	rt->pid = getpid();
+	rt->forks = mp_forks;
+	rt->owner = rt->standalone = rt->unclean = false;
+	rt->keeper = 0;
+	rt->signals = 0;
+	close_pair(rt->orphans);
+	drop_lists(rt);
+	free(rt->self.leases);  /* its creator's */
+	rt->self.leases = NULL;
+}
+
+/* ---- closing ------------------------------------------------------------------------------ */
+
+/* The next process that still runs, other than me and the keeper. */
+static mp_aid next_other(mp_runtime *rt, uint32_t *i)
+{
+	mp_shm *s = &rt->shm;
+	uint32_t high = atomic_load(&s->h->slots_high);
+	while (++*i < high) {
+		mp_slot *sl = &s->slots[*i];
+		mp_aid aid = mp_slot_aid(s, *i);
+		uint32_t phase = mp_slot_phase(s, aid);
+		if (aid != rt->self.aid && atomic_load(&sl->kind) == MP_KIND_PROCESS &&
+		    (phase == MP_SLOT_LIVE || (phase == MP_SLOT_RESERVED && atomic_load(&sl->pid))))
+			return aid;
+	}
+	return 0;
+}
+
+static void signal_others(mp_runtime *rt, int sig)
+{
+	uint32_t i = 0;
+	mp_aid aid;
+	while ((aid = next_other(rt, &i)) != 0) {
+		mp_handle h = atomic_load(&mp_slot_of(&rt->shm, aid)->process);
+		bool held;
+		mp_process *p = mp_process_hold(&rt->self, h, &held);
+		if (p && atomic_load(&p->aid) == aid)
+			mp_process_signal(rt, p, sig);
+		if (p)
+			mp_process_unhold(&rt->self, h, held);
+	}
+}
+
+/* Waits for one of the others. false: none is left, or the time is over. */
+static bool await_other(mp_runtime *rt, int64_t deadline)
+{
+	uint32_t i = 0;
+	mp_aid aid = next_other(rt, &i);
+	mp_handle h = atomic_load(&mp_slot_of(&rt->shm, aid)->process);
+	mp_process *p;
+	bool held;
+	if (!aid || mp_now() >= deadline)
+		return false;
+	p = mp_process_hold(&rt->self, h, &held);
+	if (p && atomic_load(&p->aid) == aid && atomic_load(&p->state) == MP_P_STARTED)
+		mp_process_join(rt, &rt->self, p, deadline);
+	else if (mp_probe(&rt->shm, aid))
+		mp_process_bury(&rt->self, aid, 0, -1);
+	else
+		usleep(1000);
+	if (p)
+		mp_process_unhold(&rt->self, h, held);
+	return true;
+}
+
+static void end_others(mp_runtime *rt, double grace)
+{
+	uint32_t i = 0;
+	int64_t until = mp_deadline(grace);
+	atomic_store(&rt->shm.h->closing, 1);
+	rt->interrupted = NULL;
+	signal_others(rt, SIGTERM);
+	while (await_other(rt, until))
+		;
+	while (next_other(rt, &i)) {
+		signal_others(rt, SIGKILL);
+		await_other(rt, mp_deadline(0.1));
+		i = 0;
+	}
+	while (rt->nchildren) {  /* whose object or slot is gone: reap it all the same */
+		mp_runtime_reap(rt);
+		if (rt->nchildren)
+			usleep(200);
+	}
+}
+
+void mp_runtime_close(mp_runtime *rt, double grace)
+{
+	if (!rt->shm.base)
+		return;
+	if (rt->owner && mp_runtime_mine(rt)) {
+		end_others(rt, grace);
+		stop_keeper(rt);
+		mp_runtime_reap(rt);
+	}
+	mp_stdio_actor(NULL);
+	drop_lists(rt);
+	close_all(rt);
+}

@@ -1,0 +1,228 @@
+/* start: fork, what parent and child do after it, and a child's orderly end.
+ *
+ * Order and crash argument (SHM.md, "start"): the slot is reserved and the
+ * child's holder bits are set before the fork, so there are too many bits at
+ * worst. A creator that dies before the child has entered revokes it by its
+ * sweep. The creator writes the child's pid as long as the slot is RESERVED,
+ * under the recovery lock, so that the slot cannot be another's by then; from
+ * then on the keeper sees the child's death even if it never enters.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "process.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../base/crash.h"
+#include "../msg/queue.h"
+#include "stdio.h"
+
+#define REVOKED 127  /* exit status of a child that never came to life */
+
+static void nothing(int sig) { (void)sig; }
+
+/* The owner decides for all about the terminal's SIGINT. A handler that does
+ * nothing, not SIG_IGN: commands that the child executes get the default. */
+static void child_signals(const mp_runtime *rt)
+{
+	struct sigaction sa = { .sa_handler = SIG_DFL };
+	for (int sig = 1; sig < 64; sig++)
+		if (rt->signals >> (sig - 1) & 1)
+			sigaction(sig, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sa.sa_handler = nothing;
+	sa.sa_flags = SA_RESTART;
+	sigaction(SIGINT, &sa, NULL);
+}
+
+/* A second belt for a keeper killed together with the owner. It is tied to
+ * the creating thread: only where that is the owner's first. */
+static void follow_owner(bool by_owner, pid_t owner)
+{
+	if (!by_owner)
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != owner)
+		_exit(REVOKED);
+}
+
+static void child_enters(mp_runtime *rt, mp_process *p, mp_aid aid)
+{
+	bool by_owner = rt->owner && syscall(SYS_gettid) == rt->pid;
+	pid_t creator = rt->pid;
+	mp_shm *s = &rt->shm;
+	child_signals(rt);
+	mp_runtime_become(rt);
+	follow_owner(by_owner, creator);
+	if (!mp_slot_enter(s, aid, &rt->self))
+		_exit(REVOKED);
+	MP_CRASHPOINT("start.entered");
+	/* Whoever sets closing looks for LIVE slots afterwards; it sees this
+	 * one, or this one sees closing. */
+	if (atomic_load(&s->h->closing))
+		_exit(REVOKED);
+	atomic_store(&p->starttime, atomic_load(&rt->self.slot->starttime));
+	atomic_store(&p->pid, (uint32_t)rt->pid);
+	rt->process = p->self;
+	mp_runtime_hooks(rt);
+}
+
+/* The child has not entered yet: it has a pid that the keeper can watch. */
+static void tell_pid(mp_runtime *rt, mp_aid aid, pid_t pid)
+{
+	mp_shm *s = &rt->shm;
+	if (mp_slot_phase(s, aid) != MP_SLOT_RESERVED)
+		return;
+	mp_latch_hold(&rt->self, &s->h->recovery);
+	if (mp_slot_phase(s, aid) == MP_SLOT_RESERVED)
+		atomic_store(&mp_slot_of(s, aid)->pid, (uint32_t)pid);
+	mp_unlatch(&rt->self, &s->h->recovery);
+}
+
+static void parent_goes_on(mp_runtime *rt, mp_process *p, mp_aid aid, pid_t pid)
+{
+	uint32_t none = 0;
+	atomic_compare_exchange_strong(&p->pid, &none, (uint32_t)pid);
+	tell_pid(rt, aid, pid);
+	rt->children[rt->nchildren++] = (mp_child){ p->self, aid, pid, -1, atomic_load(&p->daemon) };
+	mp_runtime_poke(rt);
+}
+
+static int room_for_child(mp_runtime *rt)
+{
+	uint32_t cap = rt->children_cap * 2 + 8;
+	mp_child *c;
+	if (rt->nchildren < rt->children_cap)
+		return 0;
+	c = realloc(rt->children, cap * sizeof *c);
+	if (!c)
+		return -ENOMEM;
+	rt->children = c;
+	rt->children_cap = cap;
+	return 0;
+}
+
+/* Slot, holder bits and object are made ready. The aid, or 0. */
+static mp_aid prepare(mp_runtime *rt, mp_process *p)
+{
+	mp_shm *s = &rt->shm;
+	mp_aid aid = mp_slot_reserve(s, rt->self.aid, MP_KIND_PROCESS);
+	mp_slot *sl = mp_slot_of(s, aid);
+	if (!aid)
+		return 0;
+	atomic_store(&sl->process, p->self);
+	atomic_store(&sl->daemon, atomic_load(&p->daemon));
+	memcpy(sl->name, p->name, sizeof sl->name - 1);
+	sl->name[sizeof sl->name - 1] = 0;
+	atomic_store(&p->aid, aid);
+	atomic_store(&p->parent, rt->self.aid);
+	atomic_store(&p->ppid, (uint32_t)rt->pid);
+	p->creator = rt->process;
+	mp_obj_inherit(s, rt->self.aid, aid);
+	MP_CRASHPOINT("start.prepared");
+	return aid;
+}
+
+static void undo(mp_runtime *rt, mp_process *p, mp_aid aid)
+{
+	mp_obj_forget(&rt->self, aid);
+	mp_slot_cancel(&rt->shm, aid);
+	atomic_store(&p->aid, 0);
+	atomic_store(&p->state, MP_P_NEW);
+}
+
+static int refuse(mp_process *p, int rc, const char **why, const char *text)
+{
+	atomic_store(&p->state, MP_P_NEW);
+	*why = text;
+	return rc;
+}
+
+static const char *cannot_fork(int err)
+{
+	switch (err) {
+	case EAGAIN:
+		return "cannot fork: too many processes (RLIMIT_NPROC, ulimit -u, or the "
+		       "cgroup's pids.max)";
+	case ENOMEM:
+		return "cannot fork: not enough memory";
+	default:
+		return "cannot fork";
+	}
+}
+
+int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why)
+{
+	mp_process *p = mp_process_body(&rt->shm, h);
+	uint32_t fresh = MP_P_NEW;
+	sigset_t all, before;
+	mp_aid aid;
+	pid_t child;
+	int rc = 0;
+
+	*why = "it was started before";
+	if (!p || !atomic_compare_exchange_strong(&p->state, &fresh, MP_P_STARTED))
+		return -EALREADY;
+	if (atomic_load(&rt->shm.h->closing))
+		return refuse(p, -ESHUTDOWN, why, "the runtime is ending");
+	mp_runtime_keep(rt);
+	mp_runtime_reap(rt);
+	if (room_for_child(rt))
+		return refuse(p, -ENOMEM, why, "not enough memory");
+	aid = prepare(rt, p);
+	if (!aid)
+		return refuse(p, -EAGAIN, why, "as many processes as this runtime may have are "
+		              "running (mp.configure{processes=}, mprun --processes)");
+	fflush(NULL);
+	mp_stdio_flush();
+	/* No handler of the creator's may run in the child. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	child = fork();
+	if (child == 0) {
+		child_enters(rt, p, aid);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		return 1;
+	}
+	if (child < 0) {
+		rc = -errno;
+		*why = cannot_fork(errno);
+		undo(rt, p, aid);
+	} else {
+		parent_goes_on(rt, p, aid, child);
+		*pid = child;
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	return rc;
+}
+
+_Noreturn void mp_process_exit(mp_runtime *rt, int status)
+{
+	mp_self *me = &rt->self;
+	mp_process *p = mp_process_body(&rt->shm, rt->process);
+	rt->interrupted = NULL;
+	mp_process_end_children(rt);
+	if (rt->child_exit)
+		rt->child_exit(rt->ud);
+	if (me->nleases)
+		mp_queue_release(me);
+	fflush(NULL);
+	mp_stdio_flush();
+	mp_stdio_actor(NULL);  /* from here on this actor is leaving */
+	atomic_fetch_sub(&rt->shm.h->awake, 1);
+	atomic_store(&me->slot->asleep, 1);
+	if (p && mp_obj_held(&rt->shm, rt->process, me->aid))
+		atomic_store(&p->leaving, MP_STATUS_KNOWN | ((uint32_t)status & 0xff) << 8);
+	mp_obj_forget(me, me->aid);
+	MP_CRASHPOINT("exit.forgotten");
+	if (!rt->unclean)
+		atomic_store(&me->slot->clean, 1);
+	_exit(status);
+}

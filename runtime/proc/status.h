@@ -1,0 +1,30 @@
+/* status: what the system knows of a process: alive or not, how it ended.
+ *
+ * A pid alone is no identity. It is one together with the start time, or
+ * while it is a child that was not reaped. All of it is async-signal-safe:
+ * the keeper runs nothing else.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef MP_PROC_STATUS_H
+#define MP_PROC_STATUS_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A pidfd, or -errno: -ESRCH there is none, else none are to be had. */
+int mp_pidfd_open(pid_t pid);
+/* Has it ended (a zombie has)? */
+bool mp_pidfd_ended(int fd);
+/* How it ended, in wait(2)'s format, of one that was reaped by somebody; -1:
+ * this kernel does not say. */
+int mp_pidfd_status(int fd);
+/* The same of a zombie with that start time (0: any); -1: there is none. */
+int mp_zombie_status(pid_t pid, uint64_t born);
+/* Sends a signal. 0 or -errno. fd: its pidfd, or -1. */
+int mp_pid_signal(pid_t pid, int fd, int sig);
+/* As waitid tells it -> as wait(2) does. */
+int mp_wait_status(const siginfo_t *si);
+
+#endif
