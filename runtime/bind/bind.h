@@ -1,0 +1,124 @@
+/* bind: what the bindings share: the state, handles, arguments, failures.
+ *
+ * One mp_state per lua_State, kept in its registry (so luaopen_mp is
+ * idempotent). The runtime opens at the first object, not at `require`.
+ * Bindings check arguments, call the core, push results; no decisions.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef MP_BIND_H
+#define MP_BIND_H
+
+#include <lauxlib.h>
+#include <lua.h>
+
+#include "../codec/codec.h"
+#include "../proc/runtime.h"
+
+#ifndef MP_API
+#define MP_API __attribute__((visibility("default")))
+#endif
+
+typedef struct mp_state {
+	lua_State *L;              /* the main thread of the state; in a child, the target's */
+	lua_State *running;        /* which coroutine called into us last; anchored */
+	mp_runtime *rt;
+	mp_self *me;               /* NULL until the runtime is open, and once it is closed */
+	mp_codec *codec;
+	volatile int signals;      /* a signal waits for the next safe point */
+	bool interrupted;          /* SIGINT or SIGTERM was raised as an error (standalone) */
+	int signal;                /* which */
+	bool standalone;           /* mp_standalone was called: this is mprun */
+	bool child;                /* started by us: ends by mp_state_exit */
+	bool ending, ended;        /* the orderly end runs, is done */
+	bool guarded;              /* closers exist: newer objects need a newer guard */
+	int busy;                  /* depth of handlers that run inside a call of ours */
+	mp_runtime_config cfg;
+	struct mp_state *next;     /* in the list of open owners */
+} mp_state;
+
+/* An object as Lua sees it: one userdata a handle and state, with one user
+ * value for its binding. */
+typedef struct mp_ref {
+	mp_state *st;
+	mp_handle h;               /* 0: closed */
+	void *body;
+} mp_ref;
+
+mp_state *mp_state_of(lua_State *L);
+/* The actor, the runtime opened if need be. Raises "CALL: ..." when it cannot
+ * be opened or this process was forked behind our back. */
+mp_self *mp_state_self(lua_State *L, mp_state *st, const char *call);
+
+/* Defines a type: metatable with methods (upvalue 1 of each is the metatable,
+ * upvalue 2 the table of methods, which is __index unless that is given) plus
+ * __gc, __close unless given, __name, __tostring; called once a state. */
+void mp_type_define(lua_State *L, enum mp_type type, const char *name, const luaL_Reg *methods);
+/* Pushes the metatable of a type, or nil. */
+void mp_type_push(lua_State *L, enum mp_type type);
+/* Pushes the userdata of a handle: the one that exists, else a new one whose
+ * holder bit is set. Raises if the object is gone. held: the bit is already
+ * set and becomes the userdata's. */
+void mp_ref_push(lua_State *L, mp_state *st, mp_handle h, bool held);
+/* Argument 1 of a method whose upvalue 1 is the metatable; raises
+ * "CALL: expected a Queue, got ..." or "CALL: this Queue is closed here". */
+mp_ref *mp_ref_self(lua_State *L, const char *call);
+/* Any argument as a reference of that type (MP_T_NONE: any), or NULL. */
+mp_ref *mp_ref_test(lua_State *L, int idx, enum mp_type type);
+/* Gives up the holder bit before the userdata is collected. */
+void mp_ref_close(lua_State *L, mp_ref *r);
+
+/* [block,] [timeout] at arg and arg+1. Returns the deadline (0: do not wait);
+ * *nowait is set when the caller said block=false (then fail with "empty",
+ * "full"). Raises for NaN, a negative or a non-number, naming the call. */
+int64_t mp_arg_deadline(lua_State *L, int arg, const char *call, bool *nowait);
+/* [timeout] alone. */
+int64_t mp_arg_timeout(lua_State *L, int arg, const char *call);
+
+/* A positive outcome: pushes nil, reason; returns 2. MP_INTERRUPTED is not
+ * for it (mp_interrupt). MP_NOMEM, MP_TOOBIG and a negative one raise
+ * "CALL: ...". */
+int mp_fail(lua_State *L, int rc, const char *call);
+/* Runs what a signal asked for (handlers, the interrupt error), which may
+ * raise; the caller then goes on with its wait. */
+void mp_interrupt(lua_State *L, mp_state *st);
+
+/* Raises "CALL: message" with position, formatted as lua_pushfstring does. */
+_Noreturn void mp_misuse(lua_State *L, const char *call, const char *fmt, ...);
+
+/* ---- a program's part -------------------------------------------------------- */
+
+/* Marks the state as mprun's own: stdout writes whole lines, SIGINT and
+ * SIGTERM end the script in order, orphans are ours. Before the first object.
+ * Idempotent; Lua has it as core.standalone(). */
+void mp_standalone(lua_State *L);
+/* The orderly end of the state's main process: closers (mp.atexit), then its
+ * processes, then the runtime. Happens by itself in lua_close, os.exit and
+ * exit(3); idempotent. Raises nothing. */
+void mp_state_end(lua_State *L);
+/* The same in a process that we started; never returns. */
+_Noreturn void mp_state_exit(lua_State *L, mp_state *st, int status);
+/* The signal by which the script was interrupted, 0: it was not. */
+int mp_interrupted(lua_State *L);
+
+/* ---- between the files of bindings --------------------------------------------- */
+
+void mp_signals_install(mp_state *st);     /* SIGINT and SIGTERM of mprun */
+void mp_signals_child(mp_state *st);       /* forgets the creator's */
+void mp_signals_restore(mp_state *st);     /* the state goes away */
+uint64_t mp_signals_mask(const mp_state *st);
+void mp_open_signal(lua_State *L);
+void mp_open_exit(lua_State *L);
+void mp_exit_opened(mp_state *st);         /* the runtime was opened by this process */
+void mp_exit_guard(lua_State *L);          /* see exit.c */
+const char *mp_bind_version(void);
+
+/* The opener of each file of bindings: adds its functions to the table at
+ * the stack's top (the module), defines its types. Internals go to its field
+ * `core`, which is the module mp.core. */
+void mp_open_process(lua_State *L);
+void mp_open_queue(lua_State *L);
+void mp_open_lock(lua_State *L);
+void mp_open_event(lua_State *L);
+void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit, core.wait */
+
+#endif

@@ -1,0 +1,391 @@
+/* state: the mp_state of a lua_State, references to objects, arguments.
+ *
+ * The registry holds, under addresses of this file: the state; the metatables
+ * by type, and the types by metatable; the references by handle, weakly; the
+ * running coroutine, so that a signal handler never meets a freed one.
+ *
+ * SPDX-License-Identifier: MIT */
+#include "bind.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../proc/stdio.h"
+#include "message.h"
+
+static const char state_key, types_key, refs_key, running_key;
+
+/* ---- failures ------------------------------------------------------------------ */
+
+_Noreturn void mp_misuse(lua_State *L, const char *call, const char *fmt, ...)
+{
+	va_list args;
+	luaL_where(L, 1);
+	lua_pushfstring(L, "%s: ", call);
+	va_start(args, fmt);
+	lua_pushvfstring(L, fmt, args);
+	va_end(args);
+	lua_concat(L, 3);
+	lua_error(L);
+	abort();  /* not reached; lua_error is not declared so */
+}
+
+int mp_fail(lua_State *L, int rc, const char *call)
+{
+	static const char *const reasons[] = {
+		[MP_TIMEOUT] = "timeout", [MP_EMPTY] = "empty", [MP_FULL] = "full",
+		[MP_EOF] = "eof", [MP_CLOSED] = "closed", [MP_ABANDONED] = "abandoned",
+		[MP_INTERRUPTED] = "interrupted",
+	};
+	if (rc == MP_NOMEM || rc == MP_TOOBIG)
+		mp_misuse(L, call, "the shared memory is full; set a larger limit "
+		          "(mp.configure{memory=}, mprun --memory, MPRUN_MEMORY)");
+	if (rc == -ENFILE)
+		mp_misuse(L, call, "too many shared objects");
+	if (rc < 0)
+		mp_misuse(L, call, "%s", strerror(-rc));
+	lua_pushnil(L);
+	lua_pushstring(L, rc < (int)(sizeof reasons / sizeof *reasons) && reasons[rc]
+	                  ? reasons[rc] : "failed");
+	return 2;
+}
+
+/* ---- arguments ------------------------------------------------------------------- */
+
+int64_t mp_arg_timeout(lua_State *L, int arg, const char *call)
+{
+	lua_Number s;
+	if (lua_isnoneornil(L, arg))
+		return MP_FOREVER;
+	if (lua_type(L, arg) != LUA_TNUMBER)
+		mp_misuse(L, call, "the timeout must be a number of seconds, got %s",
+		          luaL_typename(L, arg));
+	s = lua_tonumber(L, arg);
+	if (isnan(s) || s < 0)
+		mp_misuse(L, call, "the timeout must not be negative, got %f", (LUAI_UACNUMBER)s);
+	return mp_deadline(s);
+}
+
+int64_t mp_arg_deadline(lua_State *L, int arg, const char *call, bool *nowait)
+{
+	*nowait = false;
+	if (lua_type(L, arg) == LUA_TNUMBER)
+		return mp_arg_timeout(L, arg, call);
+	if (!lua_isnoneornil(L, arg) && !lua_isboolean(L, arg))
+		mp_misuse(L, call, "expected [block,] [timeout], got %s", luaL_typename(L, arg));
+	if (lua_isboolean(L, arg) && !lua_toboolean(L, arg)) {
+		mp_arg_timeout(L, arg + 1, call);  /* checked, then ignored */
+		*nowait = true;
+		return 0;
+	}
+	return mp_arg_timeout(L, arg + 1, call);
+}
+
+/* ---- the state --------------------------------------------------------------------- */
+
+/* What a size such as 512M means in bytes; 0: nothing that can be read. */
+static uint64_t size_of(const char *text)
+{
+	char *end;
+	double n = strtod(text, &end);
+	switch (*end) {
+	case 'T': n *= 1024; /* fall through */
+	case 'G': n *= 1024; /* fall through */
+	case 'M': n *= 1024; /* fall through */
+	case 'K': n *= 1024; /* fall through */
+	default: break;
+	}
+	return n >= 1 && n < 4e18 ? (uint64_t)n : 0;
+}
+
+static int state_gc(lua_State *L)
+{
+	mp_state *st = lua_touserdata(L, 1);
+	mp_signals_restore(st);
+	return 0;
+}
+
+static mp_state *new_state(lua_State *L)
+{
+	mp_state *st = lua_newuserdatauv(L, sizeof *st, 0);
+	memset(st, 0, sizeof *st);
+	lua_rawgeti(L, LUA_REGISTRYINDEX, LUA_RIDX_MAINTHREAD);
+	st->L = st->running = lua_tothread(L, -1);
+	lua_pop(L, 1);
+	lua_createtable(L, 0, 1);
+	lua_pushcfunction(L, state_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_setmetatable(L, -2);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
+	lua_newtable(L);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &types_key);
+	lua_newtable(L);
+	lua_createtable(L, 0, 1);
+	lua_pushliteral(L, "v");
+	lua_setfield(L, -2, "__mode");
+	lua_setmetatable(L, -2);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &refs_key);
+	st->codec = mp_codec_of(L, &mp_message_hooks);
+	return st;
+}
+
+mp_state *mp_state_of(lua_State *L)
+{
+	mp_state *st;
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &state_key);
+	st = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	return st ? st : new_state(L);
+}
+
+static void runs_in(lua_State *L, mp_state *st)
+{
+	lua_pushthread(L);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &running_key);
+	st->running = L;
+}
+
+/* About to sleep: where in the script, for reports. Levels that are C or
+ * have no line are skipped. */
+static void note_place(void *ud)
+{
+	mp_state *st = ud;
+	mp_wait_record *r = &st->me->slot->wait;
+	lua_Debug ar;
+	for (int level = 0; level < 16 && lua_getstack(st->running, level, &ar); level++) {
+		if (!lua_getinfo(st->running, "Sl", &ar) || ar.currentline <= 0)
+			continue;
+		size_t n = strlen(ar.short_src), fit = sizeof r->source - 1;
+		atomic_store_explicit(&r->line, (uint32_t)ar.currentline, memory_order_relaxed);
+		memcpy(r->source, ar.short_src + (n > fit ? n - fit : 0), (n > fit ? fit : n) + 1);
+		return;
+	}
+	atomic_store_explicit(&r->line, 0, memory_order_relaxed);
+}
+
+static int asked(void *ud)
+{
+	return ((mp_state *)ud)->signals;
+}
+
+static void open_runtime(lua_State *L, mp_state *st, const char *call)
+{
+	const char *why = "", *memory = getenv("MPRUN_MEMORY");
+	mp_runtime_config cfg = st->cfg;
+	mp_runtime *rt;
+	int rc;
+	if (st->ended)
+		mp_misuse(L, call, "the runtime has ended");
+	rt = calloc(1, sizeof *rt);
+	if (!rt)
+		mp_misuse(L, call, "not enough memory");
+	if (!cfg.memory && memory)
+		cfg.memory = size_of(memory);
+	cfg.standalone = st->standalone;
+	rc = mp_runtime_open(rt, &cfg, &why);
+	if (rc) {
+		free(rt);
+		mp_misuse(L, call, "cannot start the runtime: %s: %s", why, strerror(rc < 0 ? -rc : ENOMEM));
+	}
+	rt->before_sleep = note_place;
+	rt->interrupted = asked;
+	rt->ud = st;
+	rt->signals = mp_signals_mask(st);
+	st->rt = rt;
+	st->me = &rt->self;
+	if (!st->standalone)
+		mp_stdio_plain();
+	mp_exit_opened(st);
+}
+
+static _Noreturn void foreign(lua_State *L, const char *call)
+{
+	mp_misuse(L, call, "this process was forked by other means than mp.Process "
+	          "and has no part in the runtime");
+}
+
+mp_self *mp_state_self(lua_State *L, mp_state *st, const char *call)
+{
+	if (!st->me)
+		open_runtime(L, st, call);
+	if (!mp_runtime_mine(st->rt))
+		foreign(L, call);
+	if (st->running != L)
+		runs_in(L, st);
+	return st->me;
+}
+
+/* ---- references ----------------------------------------------------------------------- */
+
+/* Clears the bit unless a newer userdata of the same handle relies on it:
+ * the weak table loses a userdata before its finalizer runs. */
+static void let_go(lua_State *L, mp_ref *r)
+{
+	mp_state *st = r->st;
+	mp_handle h = r->h;
+	bool newer;
+	if (!h)
+		return;
+	r->h = 0;
+	r->body = NULL;
+	if (!st->me || !mp_runtime_mine(st->rt))
+		return;
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &refs_key);
+	lua_rawgeti(L, -1, (lua_Integer)h);
+	newer = lua_touserdata(L, -1) != NULL && lua_touserdata(L, -1) != (void *)r;
+	lua_pop(L, 1);
+	if (!newer) {
+		lua_pushnil(L);
+		lua_rawseti(L, -2, (lua_Integer)h);
+		mp_obj_drop(st->me, h);
+	}
+	lua_pop(L, 1);
+}
+
+void mp_ref_close(lua_State *L, mp_ref *r)
+{
+	let_go(L, r);
+}
+
+static int ref_gc(lua_State *L)
+{
+	let_go(L, lua_touserdata(L, 1));
+	return 0;
+}
+
+static int ref_close(lua_State *L)
+{
+	if (mp_ref_test(L, 1, MP_T_NONE))
+		let_go(L, lua_touserdata(L, 1));
+	return 0;
+}
+
+static int ref_tostring(lua_State *L)
+{
+	mp_ref *r = mp_ref_test(L, 1, MP_T_NONE);
+	lua_getfield(L, lua_upvalueindex(1), "__name");
+	if (r && !r->h)
+		lua_pushfstring(L, "%s (closed here)", lua_tostring(L, -1));
+	else
+		lua_pushfstring(L, "%s (%p)", lua_tostring(L, -1), (void *)r);
+	return 1;
+}
+
+/* Sets t[name] = f for those whose name begins with "__", or for the others. */
+static void set_functions(lua_State *L, int t, int meta, int methods,
+                          const luaL_Reg *list, bool events)
+{
+	for (; list->name; list++) {
+		if ((strncmp(list->name, "__", 2) == 0) != events)
+			continue;
+		lua_pushvalue(L, meta);
+		lua_pushvalue(L, methods);
+		lua_pushcclosure(L, list->func, 2);
+		lua_setfield(L, t, list->name);
+	}
+}
+
+void mp_type_define(lua_State *L, enum mp_type type, const char *name, const luaL_Reg *methods)
+{
+	static const luaL_Reg common[] = {
+		{ "__gc", ref_gc }, { "__close", ref_close },
+		{ "__tostring", ref_tostring }, { NULL, NULL }
+	};
+	int top = lua_gettop(L), meta = top + 1, index = top + 2;
+	mp_state_of(L);
+	lua_newtable(L);
+	lua_newtable(L);
+	lua_pushstring(L, name);
+	lua_setfield(L, meta, "__name");
+	lua_pushvalue(L, index);
+	lua_setfield(L, meta, "__index");
+	set_functions(L, meta, meta, index, common, true);
+	set_functions(L, meta, meta, index, methods, true);
+	set_functions(L, index, meta, index, methods, false);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &types_key);
+	lua_pushvalue(L, meta);
+	lua_rawseti(L, -2, type);
+	lua_pushvalue(L, meta);
+	lua_pushinteger(L, type);
+	lua_rawset(L, -3);
+	lua_settop(L, top);
+}
+
+void mp_type_push(lua_State *L, enum mp_type type)
+{
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &types_key);
+	lua_rawgeti(L, -1, type);
+	lua_remove(L, -2);
+}
+
+mp_ref *mp_ref_test(lua_State *L, int idx, enum mp_type type)
+{
+	mp_ref *r = lua_touserdata(L, idx);
+	lua_Integer t;
+	if (lua_type(L, idx) != LUA_TUSERDATA || !lua_getmetatable(L, idx))
+		return NULL;
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &types_key);
+	lua_insert(L, -2);
+	lua_rawget(L, -2);
+	t = lua_tointeger(L, -1);
+	lua_pop(L, 2);
+	return t && (type == MP_T_NONE || t == (lua_Integer)type) ? r : NULL;
+}
+
+mp_ref *mp_ref_self(lua_State *L, const char *call)
+{
+	mp_ref *r = lua_touserdata(L, 1);
+	bool same = r && lua_getmetatable(L, 1);
+	if (same) {
+		same = lua_rawequal(L, -1, lua_upvalueindex(1));
+		lua_pop(L, 1);
+	}
+	if (!same) {
+		lua_getfield(L, lua_upvalueindex(1), "__name");
+		mp_misuse(L, call, "expected a %s, got %s (call it with a colon)",
+		          lua_tostring(L, -1), luaL_typename(L, 1));
+	}
+	if (!r->h || !r->st->me) {
+		lua_getfield(L, lua_upvalueindex(1), "__name");
+		mp_misuse(L, call, "this %s is closed here", lua_tostring(L, -1));
+	}
+	if (!mp_runtime_mine(r->st->rt))
+		foreign(L, call);
+	if (r->st->running != L)
+		runs_in(L, r->st);
+	return r;
+}
+
+static void new_ref(lua_State *L, mp_state *st, mp_handle h, bool held)
+{
+	mp_ref *r = lua_newuserdatauv(L, sizeof *r, 1);
+	enum mp_type type = mp_obj_type(&st->rt->shm, h);
+	*r = (mp_ref){ .st = st };
+	mp_type_push(L, type);
+	if (type == MP_T_NONE || !lua_istable(L, -1) ||
+	    (!held && mp_obj_hold(st->me, h) != MP_OK))
+		luaL_error(L, "an object that is gone");
+	r->h = h;
+	r->body = mp_obj_body(&st->rt->shm, h, type);
+	lua_setmetatable(L, -2);
+	if (st->guarded)
+		mp_exit_guard(L);
+}
+
+void mp_ref_push(lua_State *L, mp_state *st, mp_handle h, bool held)
+{
+	luaL_checkstack(L, 6, "mp");
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &refs_key);
+	if (lua_rawgeti(L, -1, (lua_Integer)h) == LUA_TUSERDATA) {
+		lua_remove(L, -2);
+		return;
+	}
+	lua_pop(L, 1);
+	new_ref(L, st, h, held);
+	lua_pushvalue(L, -1);
+	lua_rawseti(L, -3, (lua_Integer)h);
+	lua_remove(L, -2);
+}
