@@ -1,4 +1,4 @@
--- process: mp.Process as API.md has it; the names in front of colons are the
+-- process: mp.Process; the names in front of colons are the
 -- lines of the list of behaviours. SPDX-License-Identifier: MIT
 local mp = require "mp"
 

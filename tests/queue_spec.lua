@@ -1,4 +1,4 @@
--- queue: mp.Queue as API.md has it; the names in front of colons are the lines
+-- queue: mp.Queue; the names in front of colons are the lines
 -- of the list of behaviours. SPDX-License-Identifier: MIT
 local mp = require "mp"
 

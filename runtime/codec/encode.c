@@ -100,9 +100,9 @@ static inline void put_copy(encoder *e, const void *s, size_t len)
 
 /* The slot of something that may occur again. If it is new, it is noted that
  * its tag comes next. */
-static inline mp_slot *note(encoder *e, const void *key, int *fresh)
+static inline mp_entry *note(encoder *e, const void *key, int *fresh)
 {
-	mp_slot *s = mp_map_add(e->L, &e->c->seen, (uint64_t)(uintptr_t)key, MP_OBJECT, fresh);
+	mp_entry *s = mp_map_add(e->L, &e->c->seen, (uint64_t)(uintptr_t)key, MP_OBJECT, fresh);
 	if (*fresh) {
 		s->off = e->pos + e->external;
 		s->pos = e->pos;
@@ -116,7 +116,7 @@ static void mark_shared(encoder *e, uint64_t pos)
 	*tag |= *tag < W_NIL ? W_STR_SHARED : *tag >= W_STR_SHARED + W_STR ? 0 : W_SHARED;
 }
 
-static void put_ref(encoder *e, const mp_slot *s)
+static void put_ref(encoder *e, const mp_entry *s)
 {
 	mark_shared(e, s->pos);
 	put_byte(e, W_REF);
@@ -142,7 +142,7 @@ static inline void put_string(encoder *e, int idx)
 	const char *s = lua_tolstring(e->L, idx, &len);
 	if (len >= SHARE_MIN) {
 		int fresh;
-		const mp_slot *slot = note(e, s, &fresh);
+		const mp_entry *slot = note(e, s, &fresh);
 		if (!fresh) {
 			put_ref(e, slot);
 			return;
@@ -272,7 +272,7 @@ static outcome enter_table(encoder *e, int as_metatable)
 	int fresh;
 	if (put_globals(e, p))
 		return DONE;
-	const mp_slot *s = note(e, p, &fresh);
+	const mp_entry *s = note(e, p, &fresh);
 	if (!fresh) {
 		put_ref(e, s);
 		lua_pop(L, 1);
@@ -304,7 +304,7 @@ static void put_code(encoder *e)
 	uint64_t hash, seenlen = 0;
 	int fresh;
 	memcpy(&hash, code, sizeof hash);
-	mp_slot *s = mp_map_add(e->L, &e->c->seen, hash, MP_CODE, &fresh);
+	mp_entry *s = mp_map_add(e->L, &e->c->seen, hash, MP_CODE, &fresh);
 	if (!fresh) {
 		const uint8_t *seen = w_read_varint(e->buf + s->pos, e->buf + e->pos, &seenlen);
 		if (seenlen == (uint64_t)len * 2 && memcmp(seen, code, len) == 0) {
@@ -322,7 +322,7 @@ static outcome enter_function(encoder *e)
 {
 	lua_State *L = e->L;
 	int fresh;
-	const mp_slot *s = note(e, lua_topointer(L, -1), &fresh);
+	const mp_entry *s = note(e, lua_topointer(L, -1), &fresh);
 	if (!fresh) {
 		put_ref(e, s);
 		lua_pop(L, 1);
@@ -376,7 +376,7 @@ static outcome enter_userdata(encoder *e)
 		mp_refuse(L, e->c, &e->at, "a handle",
 		          ": packed, it would keep nothing alive; send it in a message");
 	}
-	const mp_slot *s = note(e, lua_touserdata(L, -1), &fresh);
+	const mp_entry *s = note(e, lua_touserdata(L, -1), &fresh);
 	if (fresh) {
 		list_handle(e, h);
 		uint8_t *p = room(e, LEAF_ROOM);
@@ -499,7 +499,7 @@ static int put_upref(encoder *e, const mp_frame *f)
 {
 	int fresh;
 	uint64_t id = (uint64_t)(uintptr_t)lua_upvalueid(e->L, -2, (int)f->i);
-	mp_slot *s = mp_map_add(e->L, &e->c->seen, id, MP_UPVALUE, &fresh);
+	mp_entry *s = mp_map_add(e->L, &e->c->seen, id, MP_UPVALUE, &fresh);
 	if (fresh) {
 		s->off = f->off;
 		s->pos = f->pos;

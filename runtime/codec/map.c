@@ -9,9 +9,11 @@
 
 void mp_map_init(lua_State *L, mp_map *m, unsigned log)
 {
-	mp_slot *slots = calloc((size_t)1 << log, sizeof *slots);
-	if (!slots)
+	mp_entry *slots = calloc((size_t)1 << log, sizeof *slots);
+	if (!slots) {
 		luaL_error(L, "not enough memory");
+		abort();  /* not reached; luaL_error is not declared so */
+	}
 	free(m->slots);
 	*m = (mp_map){ .slots = slots, .mask = (uint32_t)(((uint64_t)1 << log) - 1),
 	               .shift = 64 - log, .epoch = 1 };
@@ -39,9 +41,9 @@ void mp_map_grow(lua_State *L, mp_map *m)
 		luaL_error(L, "too many values in one message");
 	mp_map_init(L, &bigger, 64 - m->shift + 1);
 	for (uint64_t i = 0; i <= m->mask; i++) {
-		const mp_slot *s = &m->slots[i];
+		const mp_entry *s = &m->slots[i];
 		if (s->epoch == m->epoch) {
-			mp_slot *to = mp_map_probe(&bigger, s->key, s->kind);
+			mp_entry *to = mp_map_probe(&bigger, s->key, s->kind);
 			*to = *s;
 			to->epoch = bigger.epoch;
 		}

@@ -14,7 +14,7 @@ enum {
 	MAX_GLOBAL_TABLE = 512 /* a global table with more entries is data */
 };
 
-enum { UNNAMED, NAMED };  /* mp_slot.n */
+enum { UNNAMED, NAMED };  /* mp_entry.n */
 
 /* What a table's fields are worth: */
 typedef enum origin {
@@ -81,7 +81,7 @@ static void enter(lua_State *L, walk *w, uint32_t parent, int named, origin from
 {
 	int fresh;
 	uint64_t id = (uint64_t)(uintptr_t)lua_topointer(L, -1);
-	mp_slot *slot = mp_map_add(L, &w->c->names.map, id, MP_OBJECT, &fresh);
+	mp_entry *slot = mp_map_add(L, &w->c->names.map, id, MP_OBJECT, &fresh);
 	if (!fresh)
 		return;
 	slot->n = named ? NAMED : UNNAMED;
@@ -273,7 +273,7 @@ int mp_name_of(lua_State *L, mp_codec *c)
 {
 	mp_names *m = &c->names;
 	uint64_t id = (uint64_t)(uintptr_t)lua_topointer(L, -1);
-	const mp_slot *slot = mp_map_find(&m->map, id, MP_OBJECT);
+	const mp_entry *slot = mp_map_find(&m->map, id, MP_OBJECT);
 	if (!slot || slot->n != NAMED)
 		return 0;
 	luaL_checkstack(L, 2 * MAX_FIELDS + 6, "codec");

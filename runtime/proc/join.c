@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
-#include "status.h"
+#include "../base/pid.h"
 
 static mp_child *find_child(mp_runtime *rt, mp_handle h)
 {

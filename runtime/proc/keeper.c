@@ -20,7 +20,7 @@
 #include "../base/clock.h"
 #include "../base/crash.h"
 #include "process.h"
-#include "status.h"
+#include "../base/pid.h"
 
 #define LOOK_AFTER (1 * MP_MS)    /* from a poke to the look at the slots */
 #define TRIM_AFTER (200 * MP_MS)

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "../base/crash.h"
-#include "status.h"
+#include "../base/pid.h"
 
 struct maker {
 	const char *name;

@@ -20,7 +20,7 @@
 #include "../sync/lock.h"
 #include "keeper.h"
 #include "process.h"
-#include "status.h"
+#include "../base/pid.h"
 #include "stdio.h"
 
 static const mp_type_ops *const types[MP_TYPES] = {

@@ -1,6 +1,6 @@
 /* start: fork, what parent and child do after it, and a child's orderly end.
  *
- * Order and crash argument (SHM.md, "start"): the slot is reserved and the
+ * Order and crash argument: the slot is reserved and the
  * child's holder bits are set before the fork, so there are too many bits at
  * worst. A creator that dies before the child has entered revokes it by its
  * sweep. The creator writes the child's pid as long as the slot is RESERVED,
@@ -222,7 +222,7 @@ _Noreturn void mp_process_exit(mp_runtime *rt, int status)
 		atomic_store(&p->leaving, MP_STATUS_KNOWN | ((uint32_t)status & 0xff) << 8);
 	mp_obj_forget(me, me->aid);
 	MP_CRASHPOINT("exit.forgotten");
-	if (!rt->unclean)
+	if (!rt->unclean && !me->held)  /* else its sweep frees them at once */
 		atomic_store(&me->slot->clean, 1);
 	_exit(status);
 }

@@ -111,7 +111,7 @@ int mp_obj_create(mp_self *me, enum mp_type type, uint64_t size,
                   mp_handle *h)
 {
 	mp_shm *s = me->shm;
-	uint32_t i, gen;
+	uint32_t i = 0, gen;
 	uint64_t body;
 	int rc = claim_entry(me, &i);
 	mp_obj *o = &s->objs[i];

@@ -43,6 +43,7 @@ typedef struct mp_self {
 	uint32_t pos[MP_CLASSES];
 	mp_lease *leases;             /* taken and not yet finished */
 	uint32_t nleases, leases_cap;
+	uint32_t held;                /* locks of the script's; 0 at the end: a clean end */
 	int spin;                     /* -1: as the load says, else a fixed number of turns */
 
 	/* Hooks of the floors above; any may be NULL. None is called while a
@@ -128,7 +129,6 @@ static inline mp_slot *mp_slot_of(const mp_shm *s, mp_aid aid) { return &s->slot
 /* The aid that a slot has now, whatever its phase. */
 mp_aid mp_slot_aid(const mp_shm *s, uint32_t slot);
 uint32_t mp_slot_phase(const mp_shm *s, mp_aid aid);   /* MP_SLOT_FREE if another generation */
-uint64_t mp_starttime(int pid);                        /* 0: unknown */
 
 /* Makes the keeper look again (a process started, memory was claimed). */
 void mp_wake_keeper(mp_shm *s);

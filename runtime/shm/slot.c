@@ -10,15 +10,10 @@
  * SPDX-License-Identifier: MIT */
 #include "shm.h"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 #include "../base/crash.h"
+#include "../base/pid.h"
 
 #define NO_PARENT MP_AID_MASK  /* of the first actors */
 
@@ -164,78 +159,6 @@ bool mp_gone(const mp_shm *s, mp_aid aid)
 	return phase == MP_SLOT_FREE || phase == MP_SLOT_DEAD;
 }
 
-/* Reads field n (from 3 on) of /proc/PID/stat; 0 if there is none. *state is
- * the process's state letter. Async-signal-safe. */
-static uint64_t stat_field(int pid, int n, char *state)
-{
-	char path[32], buf[1024], *p, digits[12];
-	int i = sizeof digits - 1, fd;
-	ssize_t len;
-	digits[i] = 0;
-	for (int v = pid; v > 0; v /= 10)
-		digits[--i] = (char)('0' + v % 10);
-	memcpy(path, "/proc/", 7);
-	strcat(path, digits + i);
-	strcat(path, "/stat");
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	len = fd < 0 ? 0 : read(fd, buf, sizeof buf - 1);
-	if (fd >= 0)
-		close(fd);
-	if (len <= 0)
-		return 0;
-	buf[len] = 0;
-	p = strrchr(buf, ')');  /* the name may contain anything */
-	if (!p || p[1] != ' ')
-		return 0;
-	p += 2;
-	*state = *p;
-	for (int f = 3; f < n; f++) {
-		p = strchr(p, ' ');
-		if (!p)
-			return 0;
-		p++;
-	}
-	return strtoull(p, NULL, 10);
-}
-
-uint64_t mp_starttime(int pid)
-{
-	char state;
-	return stat_field(pid, 22, &state);
-}
-
-/* Has the process ended (a zombie counts)? -1: cannot say. */
-static int ended(int pid)
-{
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd p = { fd, POLLIN, 0 };
-	int r;
-	if (fd < 0)
-		return errno == ESRCH ? 1 : -1;
-	r = poll(&p, 1, 0) > 0;
-	close(fd);
-	return r;
-}
-
-static bool really_dead(const mp_slot *sl)
-{
-	int pid = (int)atomic_load(&sl->pid);
-	uint64_t born = atomic_load(&sl->starttime), now;
-	char state = 0;
-	switch (ended(pid)) {
-	case 1:
-		return true;
-	case 0:
-		now = stat_field(pid, 22, &state);
-		return born && now && now != born;  /* the pid is another's */
-	default:  /* no pidfds here (an old kernel, a sandbox) */
-		now = stat_field(pid, 22, &state);
-		if (!state)
-			return kill(pid, 0) != 0 && errno == ESRCH;
-		return state == 'Z' || state == 'X' || (born && now != born);
-	}
-}
-
 bool mp_probe(mp_shm *s, mp_aid aid)
 {
 	mp_slot *sl = mp_slot_of(s, aid);
@@ -247,7 +170,7 @@ bool mp_probe(mp_shm *s, mp_aid aid)
 		if (parent == 0 || parent == NO_PARENT || !mp_probe(s, parent) ||
 		    !mp_slot_set_pid(s, aid, MP_NOBODY))
 			return false;
-	} else if (!really_dead(sl)) {
+	} else if (!mp_pid_dead((pid_t)atomic_load(&sl->pid), atomic_load(&sl->starttime))) {
 		return false;
 	}
 	mp_slot_kill(s, aid);

@@ -1,18 +1,23 @@
-/* status: what the system knows of a process: alive or not, how it ended.
+/* pid: what the system knows of a process: alive or not, how it ended.
  *
  * A pid alone is no identity. It is one together with the start time, or
  * while it is a child that was not reaped. All of it is async-signal-safe:
  * the keeper runs nothing else.
  *
  * SPDX-License-Identifier: MIT */
-#ifndef MP_PROC_STATUS_H
-#define MP_PROC_STATUS_H
+#ifndef MP_PID_H
+#define MP_PID_H
 
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Field 22 of /proc/PID/stat, in ticks since boot; 0: unknown. */
+uint64_t mp_starttime(pid_t pid);
+/* Has the process with that start time (0: any) ended? A zombie has. Without
+ * pidfds (an old kernel, a sandbox) /proc is asked, without that kill(2). */
+bool mp_pid_dead(pid_t pid, uint64_t born);
 /* A pidfd, or -errno: -ESRCH there is none, else none are to be had. */
 int mp_pidfd_open(pid_t pid);
 /* Has it ended (a zombie has)? */

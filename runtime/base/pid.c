@@ -1,7 +1,7 @@
-/* status: see status.h.
+/* pid: see pid.h.
  *
  * SPDX-License-Identifier: MIT */
-#include "status.h"
+#include "pid.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,6 +87,32 @@ int mp_zombie_status(pid_t pid, uint64_t born)
 	if (born && strtoull(start, NULL, 10) != born)
 		return -1;
 	return (int)strtol(code, NULL, 10);
+}
+
+uint64_t mp_starttime(pid_t pid)
+{
+	char buf[1024];
+	const char *start = skip(read_stat(pid, buf, sizeof buf), 22 - 3);
+	return start ? strtoull(start, NULL, 10) : 0;
+}
+
+bool mp_pid_dead(pid_t pid, uint64_t born)
+{
+	char buf[1024];
+	int fd = mp_pidfd_open(pid);
+	bool ended = fd == -ESRCH || (fd >= 0 && mp_pidfd_ended(fd));
+	const char *p, *start;
+	if (fd >= 0)
+		close(fd);
+	if (ended)
+		return true;
+	p = read_stat(pid, buf, sizeof buf);
+	start = skip(p, 22 - 3);
+	if (!start)
+		return fd < 0 && kill(pid, 0) != 0 && errno == ESRCH;
+	if (born && strtoull(start, NULL, 10) != born)
+		return true;  /* the pid is another's */
+	return *p == 'Z' || *p == 'X';
 }
 
 int mp_pid_signal(pid_t pid, int fd, int sig)
