@@ -19,15 +19,19 @@ int mp_lock_create(mp_self *me, mp_handle *h)
 int mp_lock_acquire(mp_self *me, mp_lock *l, int64_t deadline)
 {
 	mp_wait as = { MP_W_LOCK, l->self, NULL, false };
+	int rc;
 	if (deadline == MP_FOREVER && mp_latch_mine(me, &l->latch))
 		return -EDEADLK;
-	return mp_latch(me, &l->latch, deadline, &as);
+	rc = mp_latch(me, &l->latch, deadline, &as);
+	me->held += rc == MP_OK || rc == MP_ABANDONED;
+	return rc;
 }
 
 int mp_lock_release(mp_self *me, mp_lock *l)
 {
 	if (!mp_lock_owner(l))
 		return -EPERM;
+	me->held -= mp_latch_mine(me, &l->latch);
 	mp_unlatch(me, &l->latch);
 	return MP_OK;
 }

@@ -23,7 +23,7 @@ int mp_lock_create(mp_self *me, mp_handle *h);
 int mp_lock_acquire(mp_self *me, mp_lock *l, int64_t deadline);
 /* Anybody may release it, as in multiprocessing. 0, or -EPERM: not locked. */
 int mp_lock_release(mp_self *me, mp_lock *l);
-/* The aid of its live holder, 0: free. */
+/* The aid of its holder, which may be dead and not swept yet; 0: free. */
 mp_aid mp_lock_owner(const mp_lock *l);
 
 extern const mp_type_ops mp_lock_ops;
