@@ -7,16 +7,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#if H_TSAN
-const char *__tsan_default_suppressions(void);
-/* A look without the latch; what it reads may be another's by now, and is
- * then wrong only for a slice of a wait (queue.c). */
-const char *__tsan_default_suppressions(void)
-{
-	return "race:^mp_queue_ready$\n";
-}
-#endif
-
 static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_LOCK] = &mp_lock_ops,
 	[MP_T_EVENT] = &mp_event_ops,
