@@ -359,18 +359,27 @@ mp_ref *mp_ref_self(lua_State *L, const char *call)
 	return r;
 }
 
-static void new_ref(lua_State *L, mp_state *st, mp_handle h, bool held)
+/* Pushes a new userdata and enters it in refs before its bit is set: from then
+ * on the finalizer of an older one, which may run in any allocation, leaves
+ * the bit alone. */
+static void new_ref(lua_State *L, mp_state *st, mp_handle h, bool held, int refs)
 {
 	mp_ref *r = lua_newuserdatauv(L, sizeof *r, 1);
 	enum mp_type type = mp_obj_type(&st->rt->shm, h);
 	*r = (mp_ref){ .st = st };
 	mp_type_push(L, type);
-	if (type == MP_T_NONE || !lua_istable(L, -1) ||
-	    (!held && mp_obj_hold(st->me, h) != MP_OK))
+	if (type == MP_T_NONE || !lua_istable(L, -1))
 		luaL_error(L, "an object that is gone");
+	lua_setmetatable(L, -2);
+	lua_pushvalue(L, -1);
+	lua_rawseti(L, refs, (lua_Integer)h);
+	if (!held && mp_obj_hold(st->me, h) != MP_OK) {
+		lua_pushnil(L);
+		lua_rawseti(L, refs, (lua_Integer)h);
+		luaL_error(L, "an object that is gone");
+	}
 	r->h = h;
 	r->body = mp_obj_body(&st->rt->shm, h, type);
-	lua_setmetatable(L, -2);
 	if (st->guarded)
 		mp_exit_guard(L);
 }
@@ -379,13 +388,9 @@ void mp_ref_push(lua_State *L, mp_state *st, mp_handle h, bool held)
 {
 	luaL_checkstack(L, 6, "mp");
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &refs_key);
-	if (lua_rawgeti(L, -1, (lua_Integer)h) == LUA_TUSERDATA) {
-		lua_remove(L, -2);
-		return;
+	if (lua_rawgeti(L, -1, (lua_Integer)h) != LUA_TUSERDATA) {
+		lua_pop(L, 1);
+		new_ref(L, st, h, held, lua_gettop(L));
 	}
-	lua_pop(L, 1);
-	new_ref(L, st, h, held);
-	lua_pushvalue(L, -1);
-	lua_rawseti(L, -3, (lua_Integer)h);
 	lua_remove(L, -2);
 }
