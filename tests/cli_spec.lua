@@ -62,6 +62,16 @@ describe("mprun", function()
       prints({ "--", name, dir = folder }, name .. "\n")
     end)
 
+    -- A script needs no guard: a child does not run it again.
+    it("A40 A45: a script with processes, in whatever form", function()
+      local text = "local p = mp.spawn(function() return 1 + 1 end) print(p:result(30))"
+      prints({ script(text) }, "2\n")
+      prints({ script(text, "without_suffix") }, "2\n")
+      prints({ script(string.dump(load(text))) }, "2\n")
+      prints({ "-", stdin = text }, "2\n")
+      prints({ "-e", text }, "2\n")
+    end)
+
     it("with mp as a global and a module", function()
       prints({ "-e", "print(mp == require 'mp', type(mp.version))" },
         "true\tstring\n")

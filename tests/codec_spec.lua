@@ -362,19 +362,20 @@ describe("codec: refusals", function()
   local co = coroutine.create(print)
   local unnamed = ("x"):gmatch("x")
 
-  it("name what and where", function()
-    assert.equal("mp.pack: cannot send a coroutine", refusal(co))
-    assert.equal("mp.pack: cannot send a coroutine (at .jobs[3].co)",
-      refusal { jobs = { 1, 2, { co = co } } })
-    assert.equal("mp.pack: cannot send a coroutine (at argument 2)", refusal(1, co))
-    assert.equal("mp.pack: cannot send a coroutine (at argument 2[\"odd key\"][1.5][true])",
-      refusal(1, { ["odd key"] = { [1.5] = { [true] = co } } }))
-    assert.equal("mp.pack: cannot send a C function that no module names (at .f)",
-      refusal { f = unnamed })
-    assert.equal("mp.pack: cannot send a coroutine (at .x, a key of type thread)",
-      refusal { x = { [co] = 1 } })
-    assert.equal("mp.pack: cannot send a coroutine (at metatable.__index)",
-      refusal(setmetatable({}, { __index = co })))
+  it("name what and where, and what can be sent", function()
+    local instead = "; send the function that it runs"
+    local function says(place, ...)
+      assert.equal("mp.pack: cannot send a coroutine" .. place .. instead, refusal(...))
+    end
+    says("", co)
+    says(" (at .jobs[3].co)", { jobs = { 1, 2, { co = co } } })
+    says(" (at argument 2)", 1, co)
+    says(" (at argument 2[\"odd key\"][1.5][true])",
+      1, { ["odd key"] = { [1.5] = { [true] = co } } })
+    says(" (at .x, a key of type thread)", { x = { [co] = 1 } })
+    says(" (at metatable.__index)", setmetatable({}, { __index = co }))
+    assert.equal("mp.pack: cannot send a C function that no module names (at .f); "
+      .. "call it from a Lua function", refusal { f = unnamed })
   end)
 
   it("name the upvalue and its function", function()
@@ -386,9 +387,9 @@ describe("codec: refusals", function()
     assert.matches("codec_spec.lua:" .. line .. ">[1])", err, 1, true)
   end)
 
-  it("hint at mp.fd for files", function()
+  it("hint at what can be sent for files", function()
     local f <close> = assert(io.tmpfile())
-    assert.equal("mp.pack: cannot send a file (at .log); mp.fd(file) can be sent",
+    assert.equal("mp.pack: cannot send a file (at .log); send its name, and open it there",
       refusal { log = f })
   end)
 

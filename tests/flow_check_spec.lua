@@ -200,6 +200,16 @@ describe("the place of a mistake", function()
         .. "local f = flow('range(1, 2) -> ouch -> null', {}) return f"))
   end)
 
+  it("comes with a hint when the stage is a local, which a flow does not see", function()
+    local says = "no stage 'mine' ('mine' is local here; a flow sees globals only)\n"
+    for _, text in ipairs { "local function mine() end\n", "local mine = print\n" } do
+      local complaint = check_file(text .. "local f = flow([[ range(1, 2) -> mine -> null ]], {}) return f")
+      assert.is_truthy(complaint:find(says, 1, true), complaint)
+    end
+    local complaint = check_file "local miner\nlocal f = flow([[ range(1, 2) -> mine -> null ]], {}) return f"
+    assert.is_truthy(complaint:find("no stage 'mine'\n", 1, true), complaint)
+  end)
+
   it("is the line in the text where there is no file", function()
     local code = "\n\nlocal f = flow('range(1, 2)\\n -> ouch -> null', {}) return f"
     local f = load(code, "=(command line)", "t", { flow = flow })

@@ -101,7 +101,7 @@ describe("Process: life", function()
     raises("Process.sentinel: it has not been started", function() return p.sentinel end)
   end)
 
-  it("A08-A11: from start to join", function()
+  it("A08 A09 A10 A11 A19: from start to join", function()
     local go = mp.Event()
     local p = mp.Process { name = "SomeProcess", target = function(a, b)
       go:wait(20)
@@ -184,6 +184,39 @@ describe("Process: life", function()
     local got = {}
     for i = 1, 7 do got[i] = q:get(20) end
     assert.same({ "", "0", "00", "01", "1", "10", "11" }, got)
+  end)
+
+  it("A36: a child has queues and daemons of its own", function()
+    assert.equal("from its daemon", mp.spawn(function()
+      local q = mp.Queue()
+      mp.Process { daemon = true, target = function()
+        q:put "from its daemon"
+        mp.sleep(60)
+      end }:start()
+      return (q:get(20))
+    end):result(30))
+  end)
+
+  it("A41: a child finds the modules that its creator finds", function()
+    local path, preload = package.path, package.preload
+    package.path = "/nowhere/?.lua;" .. path
+    preload["process_spec.given"] = function() return { v = 7 } end
+    local seen, v = mp.spawn(function()
+      return package.path, require "process_spec.given".v
+    end):result(20)
+    package.path, preload["process_spec.given"] = path, nil
+    assert.same({ "/nowhere/?.lua;" .. path, 7 }, { seen, v })
+  end)
+
+  it("A46: two levels of children share a queue", function()
+    local p = mp.spawn(function()
+      local q, list = mp.Queue(), {}
+      for i = 1, 2 do list[i] = mp.spawn(function() q:put(i) end) end
+      for _, child in ipairs(list) do child:join() end
+      return q:get(20) + q:get(20)
+    end)
+    assert.equal(3, p:result(30))
+    assert.equal(0, p.exitcode)
   end)
 
   it("A21: a sentinel is a descriptor", function()
@@ -522,6 +555,12 @@ describe("Process: misuse", function()
     raises("mp.Process: unknown option 'tagret'", mp.Process, { tagret = print })
     raises("mp.Process: target must be a function, got number", mp.Process, { target = 5 })
     raises("mp.Process: args must be a list, got string", mp.Process, { args = "x" })
+    raises("mp.Process: the function goes into target=", mp.Process, { print })
+    for _, name in ipairs { "start", "run", "result" } do
+      raises("Process:" .. name .. ": expected a Process, got nil (call it with a colon)",
+             mp.Process[name])
+    end
+    raises("Process:result: it has not been started", mp.Process.result, mp.Process {})
     raises("mp.Process: expected a table such as", mp.Process, print)
     raises("mp.spawn: expected a function, got nil", mp.spawn)
     raises("mp.atexit: expected a function", mp.atexit, 1)

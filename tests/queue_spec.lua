@@ -26,7 +26,7 @@ local function took(t, timeout)
 end
 
 describe("Queue: put and get", function()
-  it("B01: accepts every form of put", function()
+  it("B01 B02: accepts every form of put", function()
     local q = mp.Queue(6)
     assert.is_true(q:empty())
     assert.is_false(q:full())
@@ -36,7 +36,7 @@ describe("Queue: put and get", function()
     assert.is_true(q:put(4, false))
     assert.is_true(q:put(5, false, nil))
     assert.is_true(q:put_nowait(6))
-    assert.is_false(q:empty())    -- B02
+    assert.is_false(q:empty())
     assert.is_true(q:full())
   end)
 
@@ -304,7 +304,7 @@ describe("Queue: what can be an item", function()
     assert.is_true(q:put(1))
   end)
 
-  it("while finalizers use queues themselves", function()
+  it("L04: while finalizers use queues themselves", function()
     local q, log, count = mp.Queue(), mp.Queue(), 0
     local function rubbish()
       setmetatable({}, { __gc = function()

@@ -10,7 +10,7 @@
 --
 -- An error object with an integer field `exit_status` chooses the status, and
 -- is reported as tostring gives it: that is how a bad flow ends with 2 and
--- without a traceback.
+-- without a traceback. One with a field `quiet` is not reported at all.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -109,7 +109,7 @@ end
 local function explain(err)
   local meta = getmetatable(err)
   if type(err) == "table" and math.type(err.exit_status) == "integer" then
-    return { err.exit_status, tostring(err) }
+    return { err.exit_status, not err.quiet and tostring(err) or nil }
   elseif type(err) == "string" or type(err) == "number" then
     return { 1, trim(debug.traceback(tostring(err), 2)) }
   elseif type(meta) == "table" and meta.__tostring then

@@ -62,7 +62,11 @@ function Process:init(options)
     fail(3, "mp.Process", "expected a table such as {target=f, args={...}}, got %s", type(options))
   end
   for key in pairs(options) do
-    if not OPTIONS[key] then fail(3, "mp.Process", "unknown option '%s'", tostring(key)) end
+    if key == 1 then
+      fail(3, "mp.Process", "the function goes into target=, its arguments into args={...}")
+    elseif not OPTIONS[key] then
+      fail(3, "mp.Process", "unknown option '%s'", tostring(key))
+    end
   end
   local target, args, kwargs = options.target, options.args, options.kwargs
   if target ~= nil and not callable(target) then
@@ -221,7 +225,9 @@ local function finish(p, ok, ...)
 end
 
 local function child(p)
-  children, children_max, closers = {}, 16, {}
+  if #children > 0 then children = {} end
+  if #closers > 0 then closers = {} end
+  children_max = 16
   math.randomseed(core.entropy())
   return finish(p, xpcall(p.run, remote.catch, p))
 end
@@ -241,7 +247,14 @@ local function prune()
   children, children_max = kept, math.max(16, 2 * #kept)
 end
 
+local function demand_process(p, call)
+  if getmetatable(p) ~= meta then
+    fail(3, call, "expected a Process, got %s (call it with a colon)", type(p))
+  end
+end
+
 function Process:start()
+  demand_process(self, "Process:start")
   local f = fields(self)
   if get(self, "state") == "new" and not f[CLASS] then
     fail(2, "Process:start", "it was made in another process; start it there")
@@ -255,6 +268,7 @@ function Process:start()
 end
 
 function Process:run()
+  demand_process(self, "Process:run")
   local f = fields(self)
   local target, args, kwargs = f[TARGET], f[ARGS], f[KWARGS]
   if not target then return end
@@ -277,6 +291,8 @@ local function unpack_result(p, ok, ...)
 end
 
 function Process:result(timeout)
+  demand_process(self, "Process:result")
+  if get(self, "state") == "new" then fail(2, "Process:result", "it has not been started") end
   local ok, why = self:join(timeout)
   if not ok then return nil, why end
   local e = self.error

@@ -78,7 +78,7 @@ int mp_message_put(lua_State *L, mp_ref *r, mp_out *outs, uint32_t n,
 
 _Noreturn void mp_message_toobig(lua_State *L, mp_state *st, const char *call)
 {
-	lua_Integer mib = (lua_Integer)(st->me->shm->size >> 20);
+	lua_Integer mib = (lua_Integer)(((uint64_t)st->me->shm->h->nchunks << MP_CHUNK_SHIFT) >> 20);
 	mp_misuse(L, call, "the item can never fit into this runtime's memory "
 	          "of %I MiB; set a larger limit (mp.configure{memory=}, "
 	          "mprun --memory, MPRUN_MEMORY) or send it in pieces", mib);

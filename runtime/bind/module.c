@@ -230,7 +230,8 @@ static const luaL_Reg functions[] = {
 static void load_parts(lua_State *L)
 {
 	require(L, "mp.process");
-	lua_pop(L, 1);
+	require(L, "mp.later");
+	lua_pop(L, 2);
 	if (find("mp")) {
 		lua_pushcfunction(L, load_embedded);
 		lua_pushliteral(L, "mp");

@@ -156,7 +156,7 @@ static _Noreturn void refuse_userdata(lua_State *L, const mp_codec *c, const mp_
 	const char *hint = "";
 	luaL_checkstack(L, 10, "codec");
 	if (luaL_testudata(L, -1, LUA_FILEHANDLE))
-		mp_refuse(L, c, at, "a file", "; mp.fd(file) can be sent");
+		mp_refuse(L, c, at, "a file", "; send its name, and open it there");
 	if (lua_getmetatable(L, -1)) {
 		lua_pushliteral(L, "__name");
 		lua_rawget(L, -2);
@@ -164,7 +164,7 @@ static _Noreturn void refuse_userdata(lua_State *L, const mp_codec *c, const mp_
 			snprintf(what, sizeof what, "a userdata of type '%.60s'", lua_tostring(L, -1));
 		lua_pop(L, 1);
 		if (has_descriptor(L))
-			hint = "; mp.fd(x) of it can be sent";
+			hint = "; make it in the process that uses it";
 		lua_pop(L, 1);
 	}
 	mp_refuse(L, c, at, what, hint);
@@ -174,11 +174,12 @@ _Noreturn void mp_refuse_value(lua_State *L, const mp_codec *c, const mp_place *
 {
 	switch (lua_type(L, -1)) {
 	case LUA_TTHREAD:
-		mp_refuse(L, c, at, "a coroutine", "");
+		mp_refuse(L, c, at, "a coroutine", "; send the function that it runs");
 	case LUA_TLIGHTUSERDATA:
 		mp_refuse(L, c, at, "a light userdata", "");
 	case LUA_TFUNCTION:
-		mp_refuse(L, c, at, "a C function that no module names", "");
+		mp_refuse(L, c, at, "a C function that no module names",
+		          "; call it from a Lua function");
 	default:
 		refuse_userdata(L, c, at);
 	}

@@ -199,7 +199,8 @@ static int open_exactly(mp_process *p)
 	pid_t pid = pid_of(p);
 	int fd = pid > 0 ? mp_pidfd_open(pid) : -ESRCH;
 	uint64_t born = atomic_load(&p->starttime);
-	if (fd >= 0 && born && mp_starttime(pid) != born) {
+	uint64_t now = fd >= 0 && born ? mp_starttime(pid) : 0;
+	if (now && now != born) {  /* 0: no descriptor left to find out */
 		close(fd);
 		return -ESRCH;
 	}
@@ -307,6 +308,8 @@ int mp_process_end_children(mp_runtime *rt)
 	mp_child *c;
 	int64_t until;
 	int rc = MP_OK;
+	if (!rt->nchildren)
+		return MP_OK;
 	while (rc == MP_OK && (c = next_child(rt, false)) != NULL)
 		rc = join_child(rt, c, MP_FOREVER);
 	if (rc == MP_INTERRUPTED)

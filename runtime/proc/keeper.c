@@ -1,8 +1,9 @@
 /* keeper: see keeper.h.
  *
  * Layout: one record per slot, in memory of its own. A poke makes it look at
- * the slots a moment later, so that a process which lives shorter than that
- * costs it nothing, and a burst of starts one look.
+ * the slots a moment later, and a process is watched when the second look
+ * finds it still there: one which lives shorter than that, and is joined by
+ * its creator, costs next to nothing, and a burst of starts one look.
  *
  * SPDX-License-Identifier: MIT */
 #include "keeper.h"
@@ -31,6 +32,7 @@
 
 typedef struct record {
 	mp_aid aid;                /* 0: not watched */
+	mp_aid seen;               /* at the last look, running */
 	pid_t pid;
 	uint64_t born;
 	mp_handle process;
@@ -45,6 +47,7 @@ typedef struct keeper {
 	int ep;
 	int orphans;               /* where to tell a subreaper of orphans, -1 */
 	bool polling;              /* somebody has no pidfd */
+	bool begun;                /* the first look is over */
 	int64_t look_at, trim_at, trim_step, kill_at;  /* 0: not due */
 	uint64_t chunks;           /* a hash of their words at the last look */
 } keeper;
@@ -60,13 +63,33 @@ static bool runs(mp_shm *s, uint32_t i, const mp_self *me, mp_aid *aid)
 	       (phase == MP_SLOT_RESERVED && atomic_load(&s->slots[i].pid)));
 }
 
+/* A pidfd, unless it were the last descriptor: a look at /proc needs one. */
+static int open_but_one(pid_t pid)
+{
+	int fd = mp_pidfd_open(pid);
+	int spare = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (spare >= 0) {
+		close(spare);
+	} else if (fd >= 0) {
+		close(fd);
+		fd = -EMFILE;
+	}
+	return fd;
+}
+
+/* Has its pid become another's? Where /proc cannot be read, none has. */
+static bool another(pid_t pid, uint64_t born)
+{
+	uint64_t now = born ? mp_starttime(pid) : 0;
+	return now && now != born;
+}
+
 static void kill_one(mp_shm *s, mp_aid aid)
 {
 	mp_slot *sl = mp_slot_of(s, aid);
 	pid_t pid = (pid_t)atomic_load(&sl->pid);
-	uint64_t born = atomic_load(&sl->starttime);
-	int fd = mp_pidfd_open(pid);
-	if (pid > 1 && pid != getpid() && (!born || mp_starttime(pid) == born))
+	int fd = open_but_one(pid);
+	if (pid > 1 && pid != getpid() && !another(pid, atomic_load(&sl->starttime)))
 		mp_pid_signal(pid, fd, SIGKILL);
 	if (fd >= 0)
 		close(fd);
@@ -99,7 +122,7 @@ static void unwatch(record *r)
 {
 	if (r->aid && r->fd >= 0)
 		close(r->fd);  /* leaves the epoll set by that */
-	*r = (record){ .fd = -1 };
+	*r = (record){ .fd = -1, .seen = r->seen };
 }
 
 static void tell_orphan(keeper *k, const record *r)
@@ -149,14 +172,25 @@ static void watch(keeper *k, uint32_t i, mp_aid aid)
 	r->born = atomic_load(&sl->starttime);
 	r->process = atomic_load(&sl->process);
 	r->kill_at = 0;
-	r->fd = mp_pidfd_open(r->pid);
-	if (r->fd == -ESRCH || (r->fd >= 0 && r->born && mp_starttime(r->pid) != r->born)) {
+	r->fd = open_but_one(r->pid);
+	if (r->fd == -ESRCH || (r->fd >= 0 && another(r->pid, r->born))) {
 		death(k, i);
 	} else if (r->fd < 0 || epoll_ctl(k->ep, EPOLL_CTL_ADD, r->fd, &ev)) {
 		if (r->fd >= 0)
 			close(r->fd);
 		r->fd = -1;
 		k->polling = true;
+	}
+}
+
+/* A keeper that has just begun watches all at once: they may be old. */
+static void meet(keeper *k, uint32_t i, mp_aid aid)
+{
+	if (k->begun && k->rec[i].seen != aid) {
+		k->rec[i].seen = aid;
+		look_soon(k, mp_now() + LOOK_AFTER);
+	} else {
+		watch(k, i, aid);
 	}
 }
 
@@ -186,7 +220,7 @@ static void look_at_slot(keeper *k, uint32_t i)
 		unwatch(r);
 	if (!r->aid && (phase == MP_SLOT_LIVE ||
 	    (phase == MP_SLOT_RESERVED && atomic_load(&k->s->slots[i].pid))))
-		watch(k, i, aid);
+		meet(k, i, aid);
 	else if (!r->aid && phase == MP_SLOT_DEAD)
 		mp_process_bury(k->me, aid, atomic_load(&k->s->slots[i].process), -1);
 	else if (r->aid && phase == MP_SLOT_DEAD)
@@ -202,6 +236,7 @@ static void look(keeper *k)
 	k->look_at = 0;
 	for (uint32_t i = 1; i < atomic_load(&k->s->h->slots_high); i++)
 		look_at_slot(k, i);
+	k->begun = true;
 	if (mp_gone(k->s, atomic_load(&k->s->h->owner)))
 		end_all(k);
 	if (k->polling)

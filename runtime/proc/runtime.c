@@ -229,14 +229,28 @@ static void unfill_streams(const int held[3])
 			close(held[i]);
 }
 
+/* The keeper opens one more and needs another to look at /proc. */
+static int find_spare(int fd)
+{
+	int one = fcntl(fd, F_DUPFD_CLOEXEC, 3), two = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	int rc = two < 0 ? -errno : 0;
+	if (one >= 0)
+		close(one);
+	if (two >= 0)
+		close(two);
+	return rc;
+}
+
 static int open_all(mp_runtime *rt, const mp_runtime_config *cfg, const char **why)
 {
 	mp_shm_config sc = { cfg->memory, cfg->processes, types };
 	int rc = mp_shm_create(&rt->shm, &sc, why);
 	if (rc)
 		return rc;
-	*why = "descriptors for the keeper";
+	*why = "descriptors for the keeper (RLIMIT_NOFILE, ulimit -n)";
 	rc = open_fds(rt);
+	if (!rc)
+		rc = find_spare(rt->shm.fd);
 	if (!rc) {
 		*why = "shared memory";
 		rc = enter_owner(rt);
@@ -272,19 +286,26 @@ int mp_runtime_open(mp_runtime *rt, const mp_runtime_config *cfg, const char **w
 
 /* ---- a child's copy ------------------------------------------------------------------- */
 
-static void drop_lists(mp_runtime *rt)
+/* A child keeps their memory for its own: to free it would only make the
+ * kernel copy what malloc writes to. */
+static void empty_lists(mp_runtime *rt)
 {
 	for (uint32_t i = 0; i < rt->nchildren; i++)
 		if (rt->children[i].fd >= 0)
 			close(rt->children[i].fd);
 	for (uint32_t i = 0; i < rt->nsentinels; i++)
 		close(rt->sentinels[i].fd);
+	rt->nchildren = rt->nsentinels = 0;
+}
+
+static void drop_lists(mp_runtime *rt)
+{
+	empty_lists(rt);
 	free(rt->children);
 	free(rt->sentinels);
 	rt->children = NULL;
 	rt->sentinels = NULL;
-	rt->nchildren = rt->children_cap = 0;
-	rt->nsentinels = rt->sentinels_cap = 0;
+	rt->children_cap = rt->sentinels_cap = 0;
 }
 
 void mp_runtime_become(mp_runtime *rt)
@@ -295,7 +316,7 @@ void mp_runtime_become(mp_runtime *rt)
 	rt->keeper = 0;
 	rt->signals = 0;
 	close_pair(rt->orphans);
-	drop_lists(rt);
+	empty_lists(rt);
 	free(rt->self.leases);  /* its creator's */
 	rt->self.leases = NULL;
 }

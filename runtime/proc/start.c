@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "../base/crash.h"
+#include "../base/pid.h"
 #include "../msg/queue.h"
 #include "stdio.h"
 
@@ -34,7 +35,7 @@ static void child_signals(const mp_runtime *rt)
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL };
 	for (int sig = 1; sig < 64; sig++)
-		if (rt->signals >> (sig - 1) & 1)
+		if (rt->signals >> (sig - 1) & 1 && sig != SIGTERM && sig != SIGINT)
 			sigaction(sig, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sa.sa_handler = nothing;
@@ -74,15 +75,21 @@ static void child_enters(mp_runtime *rt, mp_process *p, mp_aid aid)
 	mp_runtime_hooks(rt);
 }
 
-/* The child has not entered yet: it has a pid that the keeper can watch. */
+/* The child has not entered yet: it has a pid that the keeper can watch. Its
+ * start time is looked up here as well, while the child is still on its way:
+ * the same that it would find itself. */
 static void tell_pid(mp_runtime *rt, mp_aid aid, pid_t pid)
 {
 	mp_shm *s = &rt->shm;
+	uint64_t born;
 	if (mp_slot_phase(s, aid) != MP_SLOT_RESERVED)
 		return;
+	born = mp_starttime(pid);
 	mp_latch_hold(&rt->self, &s->h->recovery);
-	if (mp_slot_phase(s, aid) == MP_SLOT_RESERVED)
+	if (mp_slot_phase(s, aid) == MP_SLOT_RESERVED) {
+		atomic_store(&mp_slot_of(s, aid)->starttime, born);
 		atomic_store(&mp_slot_of(s, aid)->pid, (uint32_t)pid);
+	}
 	mp_unlatch(&rt->self, &s->h->recovery);
 }
 
@@ -179,7 +186,7 @@ int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why)
 	aid = prepare(rt, p);
 	if (!aid)
 		return refuse(p, -EAGAIN, why, "as many processes as this runtime may have are "
-		              "running (mp.configure{processes=}, mprun --processes)");
+		              "running (mp.configure{processes=})");
 	fflush(NULL);
 	mp_stdio_flush();
 	/* No handler of the creator's may run in the child. */

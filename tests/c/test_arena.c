@@ -111,7 +111,7 @@ static void parallel(mp_self *me)
 	enum { N = 4 };
 	pid_t pid[N];
 	mp_aid aid[N];
-	h_now("parallel");
+	h_now("L01 L03: random sizes, several processes; then all is free");
 	for (int i = 0; i < N; i++) {
 		uint64_t seed = h_random();
 		pid[i] = h_fork(me, &aid[i]);

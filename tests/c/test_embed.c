@@ -163,6 +163,33 @@ static void configurations(void)
 	mp_close(NULL);
 }
 
+/* Each has its globals, objects and processes; the end of one is not the
+ * other's. */
+static void two_at_once(void)
+{
+	mp_rt *a = opened(), *b = opened();
+
+	now = "two runtimes in one program";
+	runs(a, "q, l = mp.Queue(), mp.Lock(); q:put 'a'; l:acquire()");
+	runs(b, "assert(q == nil)\n"
+	        "q, l = mp.Queue(), mp.Lock(); q:put 'b'; assert(l:acquire(false))");
+	runs(a, "assert(mp.spawn(function() return q:get() end):result(60) == 'a')");
+	runs(b, "assert(mp.spawn(function() return q:get() end):result(60) == 'b')");
+	now = "a handle does not leave its runtime as bytes";
+	runs(a, "local ok, why = pcall(mp.pack, q)\n"
+	        "assert(not ok and why:find('cannot send a handle', 1, true), why)");
+	now = "processes of two runtimes";
+	runs(a, "p = mp.spawn(mp.sleep, 60)");
+	runs(b, "assert(#mp.active_children() == 0)\n"
+	        "assert(mp.spawn(function() return 7 end):result(60) == 7)");
+	runs(a, "assert(#mp.active_children() == 1); p:kill(); assert(p:join(60))");
+	now = "one goes on when the other is closed";
+	mp_close(a);
+	runs(b, "q:put(5); assert(q:get() == 5 and l:locked())\n"
+	        "assert(mp.spawn(function() return q:qsize() end):result(60) == 0)");
+	mp_close(b);
+}
+
 /* A whole life with a little of everything, so that each allocation of it can
  * be made to fail. */
 static int life(struct meter *m)
@@ -221,6 +248,7 @@ int main(void)
 	errors_are_told();
 	options_are_kept();
 	configurations();
+	two_at_once();
 	no_allocation_is_taken_for_granted();
 	return 0;
 }

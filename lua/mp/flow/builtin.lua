@@ -259,18 +259,22 @@ local function line_of()
   end
 end
 
+local function unwritable(why)
+  error("cannot write to standard output: " .. why, 0)
+end
+
 builtin.stdout = {
-  role = "sink", pool = "any", again = true,
+  role = "sink", pool = "any", again = true, prints = true,
   arguments = nothing "stdout",
   make = function()
     local text, out = line_of(), io.stdout
     out:setvbuf "full"
     return function(v)
       local ok, err = out:write(text(v), "\n")
-      if not ok then error("stdout: " .. err, 0) end
+      if not ok then unwritable(err) end
     end, nil, function()
       local ok, err = out:flush()
-      if not ok then error("stdout: " .. err, 0) end
+      if not ok then unwritable(err) end
     end
   end,
 }

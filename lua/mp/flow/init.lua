@@ -74,6 +74,8 @@ end
 
 -- flows ----------------------------------------------------------------------------
 
+local UNREAD <const> = 128 + 13   -- as a program that SIGPIPE ended: `mprun … | head`
+
 local Flow = { __name = "flow" }
 Flow.__index = Flow
 
@@ -83,6 +85,19 @@ local function environment(stages)
     if v == nil then v = _G[name] end
     return v
   end })
+end
+
+-- What a flow does not see: locals of the script. Where a mistake has no better
+-- hint, and the source has such a local, that is the hint.
+local function hint_at_local(m, source)
+  local name = m.message:match "^no %l[%l ]+ '([%a_][%w_]*)'$"
+  if not name or m.hint then return end
+  for _, form in ipairs { "local%s+function%s+", "local%s+" } do
+    if source:find("%f[%w_]" .. form .. name .. "%f[^%w_]") then
+      m.hint = ("'%s' is local here; a flow sees globals only"):format(name)
+      return
+    end
+  end
 end
 
 -- All mistakes as text, or nil; the warnings as text.
@@ -98,7 +113,10 @@ function Flow:check(given)
   local where = place.find(self.info, self.text)
   local function text_of(list)
     local out = {}
-    for i, m in ipairs(list) do out[i] = place.format(where, m) end
+    for i, m in ipairs(list) do
+      hint_at_local(m, where.source)
+      out[i] = place.format(where, m)
+    end
     return #out > 0 and table.concat(out, "\n") or nil
   end
   return text_of(mistakes), text_of(warnings)
@@ -110,12 +128,13 @@ local function engine()
            say = function(text) io.stderr:write(text, "\n") end }
 end
 
--- Runs what has been checked: its result, or nil and what went wrong.
+-- Runs what has been checked: its result, or nil, what went wrong, and whether
+-- that is only that nobody reads the output any more.
 local function execute(self, given)
   local e = self.engine or engine()
   local stages = plan(self.nodes, tonumber(given.jobs) or e.cpus())
-  local result, report = run(stages, e)
-  if not result then return nil, report end
+  local result, report, unread = run(stages, e)
+  if not result then return nil, report, unread end
   local wanted = given.summary
   if wanted == nil then wanted = script.keeps and result.seconds > 1 end
   if wanted then e.say(summary(result)) end
@@ -125,8 +144,9 @@ end
 -- Raised for mistakes in a flow (exit status 2) and for failures of its run.
 local FlowError = { __name = "FlowError", __tostring = function(e) return e.message end }
 
-local function throw(message, status)
-  error(setmetatable({ name = "FlowError", message = message, exit_status = status }, FlowError), 0)
+local function throw(message, status, quiet)
+  error(setmetatable({ name = "FlowError", message = message, exit_status = status,
+                       quiet = quiet }, FlowError), 0)
 end
 
 -- Runs it to its end: what `collect` collected, a list with n, else true.
@@ -137,8 +157,8 @@ function Flow:run()
   if mistakes then throw(mistakes, 2) end
   local given = options()
   if given.check or given.graph then return {} end    -- the script goes on, nothing runs
-  local result, report = execute(self, given)
-  if not result then throw(report, 1) end
+  local result, report, unread = execute(self, given)
+  if not result then throw(report, unread and UNREAD or 1, unread) end
   return result.collected or true
 end
 
@@ -258,7 +278,8 @@ function flow.run_declared(given)
   if given.graph then return draw_all(flows, given.graph) end
   for _, f in ipairs(flows) do
     if not f.steered then
-      local result, report = execute(f, given)
+      local result, report, unread = execute(f, given)
+      if unread then return UNREAD end
       if not result then return 1, report end
     end
   end

@@ -1,7 +1,8 @@
 -- run: starts a plan's processes and sees it through to its end.
 -- SPDX-License-Identifier: MIT
 --
--- run(stages, engine) -> { collected, rows, seconds, processes, deaths } | nil, report
+-- run(stages, engine) -> { collected, rows, seconds, processes, deaths }
+--                      | nil, report, unread: it ended for want of a reader of stdout
 --   engine  { core, Process, time, say = function(text) }
 -- One loop in the owner: it reads the control link and what `collect` gathers,
 -- and notices which processes have ended.  When all workers of a stage have
@@ -15,6 +16,7 @@ local show = require "mp.flow.show"
 local worker = require "mp.flow.worker"
 
 local CONTROL_CAP <const> = 1000000
+local SIGPIPE <const> = 13
 local TASK_SIZE <const>, COUNTED_TASK_SIZE <const> = 64 * 1024, 4 * 1024 * 1024
 
 -- links and tasks ------------------------------------------------------------------
@@ -59,7 +61,12 @@ local function start(self, stage, index)
     target = worker.main, args = { self, stage, index },
     name = ("%s[%d]"):format(stage.label, index),
   }
-  p:start()
+  local fine, why = pcall(p.start, p)
+  if not fine then
+    if type(why) ~= "string" then error(why, 0) end
+    why = why:gsub("^mp/flow/run%.lua:%d+: ", ""):gsub("^Process:start: ", "")
+    error(("%s: no process for it: %s"):format(p.name, why), 0)
+  end
   stage.running = stage.running + 1
   self.live[p] = { stage = stage, index = index }
   self.started = self.started + 1
@@ -94,14 +101,22 @@ local function stage_ended(stage)
   end
 end
 
+local function prints(stage)
+  local last = stage.inside[#stage.inside] or stage
+  return last.spec.def and last.spec.def.prints
+end
+
 -- Why a death cannot be made good, or nil.
 local function fatal(self, at, exitcode)
   local stage = at.stage
-  if stage.role == "source" and not stage.again then
+  if exitcode == -SIGPIPE and prints(stage) then
+    self.unread = true
+    return "nobody reads its output"
+  elseif stage.role == "source" and not stage.again then
     return "a source like this cannot be resumed"
   elseif not stage.again or self.bare[stage.index .. ":" .. at.index] then
     return "what it had gathered is lost"
-  elseif exitcode == -13 then
+  elseif exitcode == -SIGPIPE then
     return "nobody reads its output"
   elseif stage.deaths > stage.restarts then
     return ("%d deaths, restarts=%d"):format(stage.deaths, stage.restarts)
@@ -230,8 +245,9 @@ local function run(stages, engine)
     supervise(self)
   end)
   kill_all(self)
-  if not fine then return nil, tostring(e) end
-  if self.report then return nil, self.report end
+  if not fine and type(e) ~= "string" then error(e, 0) end   -- Ctrl-C, a signal's handler
+  if not fine then return nil, e end
+  if self.report then return nil, self.report, self.unread end
   return { collected = self.collected, rows = rows(self), seconds = self.time() - begun,
            processes = self.started, deaths = self.deaths }
 end

@@ -205,7 +205,12 @@ function stdin.arguments(list)
 end
 
 function stdin.produce(_, _, out)
-  for line in io.stdin:lines() do out(line) end
+  while true do
+    local line, why = io.stdin:read "l"
+    if why then error("cannot read standard input: " .. why, 0) end
+    if not line then return end
+    out(line)
+  end
 end
 
 source.lines, source.range, source.stdin = lines, range, stdin

@@ -219,8 +219,8 @@ end
 local function trim(traceback)
   local kept, own = {}, false
   for line in traceback:gmatch "[^\n]+" do
-    if not line:find "mp[./]flow" and not line:find "%[C%]: in function 'x?pcall'"
-       and not line:find "%(%.%.%.tail calls%.%.%.%)" then
+    if not line:find "mp[./]flow" and not line:find "^%s+mp/process%.lua:"
+       and not line:find "%[C%]: in function 'x?pcall'" and not line:find "%(%.%.%.tail calls%.%.%.%)" then
       own = own or #kept > 0 and not line:find "%[C%]"
       kept[#kept + 1] = line
     end
@@ -230,6 +230,8 @@ end
 
 local function handler(e)
   if e == closed then return e end
+  local unsent = type(e) == "string" and e:match "core%.commit: (.*)$"
+  if unsent then return { message = "its result: " .. unsent } end
   return { message = type(e) == "string" and e or show.value(e),
            traceback = trim(debug.traceback(nil, 2)) }
 end
