@@ -52,7 +52,7 @@ endif
 CPPFLAGS += -Iruntime -Iruntime/include -D_GNU_SOURCE=
 CFLAGS   += -std=c11 -Wall -Wextra -fPIC -fvisibility=hidden -pthread \
             $(FLAGS_$(MODE)) $(WERROR)
-LDFLAGS  += $(FLAGS_$(MODE)) -pthread
+LDFLAGS  += $(FLAGS_$(MODE)) -pthread -Wl,-z,relro,-z,now
 LIBS     := -lm -ldl -lpthread
 
 # A sanitizer's run-time is found when the program starts, not when it is linked.

@@ -15,8 +15,7 @@ static int acquire(lua_State *L, mp_ref *r, int64_t deadline, const char *call)
 		mp_message_interrupt(L, r, call);
 	if (rc == -EDEADLK)
 		mp_misuse(L, call, "this process holds the lock already and "
-		          "would wait for itself for ever (mp.RLock can be "
-		          "taken again)");
+		          "would wait for itself for ever; release it before");
 	return rc;
 }
 

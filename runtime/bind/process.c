@@ -29,6 +29,7 @@
 #include "message.h"
 
 #define STACK 200  /* slots that a target has before it allocates */
+#define CALLS 12   /* and how deep it may call */
 
 static const char current_key, parent_key, main_key, spare_key;
 
@@ -93,6 +94,35 @@ static _Noreturn void run_child(lua_State *C, mp_state *st)
 	mp_state_exit(C, st, 1);
 }
 
+/* Calls itself so deep: Lua keeps the records of calls that are over. */
+static int deepen(lua_State *L)
+{
+	lua_Integer n = lua_tointeger(L, 1);
+	if (n > 0) {
+		lua_pushcfunction(L, deepen);
+		lua_pushinteger(L, n - 1);
+		lua_call(L, 1, 0);
+	}
+	return 0;
+}
+
+/* What the child will need in C and in the registry is made here: what it
+ * allocates itself costs it a copy of a page of its heap, mostly. */
+static void prepare(lua_State *L, lua_State *C)
+{
+	lua_pushcfunction(C, deepen);
+	lua_pushinteger(C, CALLS);
+	if (lua_pcall(C, 1, 0, 0) != LUA_OK)
+		lua_settop(C, 0);  /* no memory: the child will see to it */
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &parent_key) == LUA_TNIL) {
+		lua_pushboolean(L, 0);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &parent_key);
+		lua_pushboolean(L, 0);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &main_key);
+	}
+	lua_pop(L, 1);
+}
+
 /* The thread for the next child, used by no start that succeeded here. Its
  * stack has grown already: in the child that would make malloc tidy up, and
  * the kernel copy, a good part of the heap. */
@@ -128,6 +158,7 @@ static int core_start(lua_State *L)
 	}
 	/* All that may fail for want of memory is done before the fork. */
 	C = spare_thread(L);
+	prepare(L, C);
 	lua_pushcfunction(L, child_main);
 	lua_pushvalue(L, 2);
 	lua_pushvalue(L, 1);
@@ -374,7 +405,8 @@ static int core_current(lua_State *L)
 
 static int core_parent(lua_State *L)
 {
-	lua_rawgetp(L, LUA_REGISTRYINDEX, &parent_key);
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &parent_key) == LUA_TBOOLEAN)
+		lua_pushnil(L);  /* false: only its place, see prepare */
 	return 1;
 }
 

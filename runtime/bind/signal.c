@@ -24,6 +24,7 @@ static struct entry {
 	bool saved;                 /* old is what was before us */
 	struct sigaction old;
 } table[NSIGNALS];
+static uint64_t used;           /* bit n - 1: entry n may be other than 0 */
 
 static const char handlers_key, interrupt_key;
 
@@ -180,6 +181,7 @@ static void take(mp_state *st, int sig, bool script)
 	/* mprun's own interrupt a read or a system(3) as well. */
 	sa.sa_flags = script ? SA_RESTART : 0;
 	sigfillset(&sa.sa_mask);
+	used |= UINT64_C(1) << (sig - 1);
 	e->st = st;
 	e->script = script;
 	e->pending = 0;
@@ -211,8 +213,9 @@ uint64_t mp_signals_mask(const mp_state *st)
 
 void mp_signals_child(mp_state *st)
 {
-	(void)st;
-	memset(table, 0, sizeof table);
+	/* The rest is not even looked at: every page costs the child a fault. */
+	for (; used; used &= used - 1)
+		memset(&table[__builtin_ctzll(used) + 1], 0, sizeof *table);
 	st->signals = 0;
 	st->interrupted = false;
 }

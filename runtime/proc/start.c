@@ -45,23 +45,21 @@ static void child_signals(const mp_runtime *rt)
 
 /* A second belt for a keeper killed together with the owner. It is tied to
  * the creating thread: only where that is the owner's first. */
-static void follow_owner(bool by_owner, pid_t owner)
+static void follow_owner(pid_t owner)
 {
-	if (!by_owner)
-		return;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != owner)
 		_exit(REVOKED);
 }
 
-static void child_enters(mp_runtime *rt, mp_process *p, mp_aid aid)
+static void child_enters(mp_runtime *rt, mp_process *p, mp_aid aid, bool follow)
 {
-	bool by_owner = rt->owner && syscall(SYS_gettid) == rt->pid;
 	pid_t creator = rt->pid;
 	mp_shm *s = &rt->shm;
 	child_signals(rt);
 	mp_runtime_become(rt);
-	follow_owner(by_owner, creator);
+	if (follow)
+		follow_owner(creator);
 	if (!mp_slot_enter(s, aid, &rt->self))
 		_exit(REVOKED);
 	MP_CRASHPOINT("start.entered");
@@ -172,6 +170,7 @@ int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why)
 	sigset_t all, before;
 	mp_aid aid;
 	pid_t child;
+	bool follow = rt->owner && syscall(SYS_gettid) == rt->pid;
 	int rc = 0;
 
 	*why = "it was started before";
@@ -194,7 +193,7 @@ int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why)
 	sigprocmask(SIG_SETMASK, &all, &before);
 	child = fork();
 	if (child == 0) {
-		child_enters(rt, p, aid);
+		child_enters(rt, p, aid, follow);
 		sigprocmask(SIG_SETMASK, &before, NULL);
 		return 1;
 	}

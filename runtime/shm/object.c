@@ -66,11 +66,20 @@ static const mp_type_ops *ops_of(const mp_shm *s, enum mp_type t)
 
 /* ---- creating -------------------------------------------------------------- */
 
+/* Makes the pages of [off, off + len) real, unless the entry before, which
+ * ends where this one begins, has done so: entries come in order. */
+static int commit_row(mp_shm *s, uint32_t i, uint64_t off, uint64_t len)
+{
+	if (i > 1 && (off - 1) / 4096 == (off + len - 1) / 4096)
+		return MP_OK;
+	return mp_shm_commit(s, off, len);
+}
+
 static int extend(mp_shm *s, uint32_t i)
 {
 	uint32_t high = atomic_load(&s->h->objs_high);
-	if (mp_shm_commit(s, mp_off(s, &s->objs[i]), sizeof(mp_obj)) ||
-	    mp_shm_commit(s, mp_off(s, holders(s, i)), 16 * (uint64_t)s->h->words))
+	if (commit_row(s, i, mp_off(s, &s->objs[i]), sizeof(mp_obj)) ||
+	    commit_row(s, i, mp_off(s, holders(s, i)), 16 * (uint64_t)s->h->words))
 		return MP_NOMEM;
 	while (high <= i && !atomic_compare_exchange_weak(&s->h->objs_high, &high, i + 1))
 		;

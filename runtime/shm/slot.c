@@ -108,7 +108,8 @@ bool mp_slot_enter(mp_shm *s, mp_aid aid, mp_self *me)
 	/* With its pid in it, the slot is mine until I am dead. */
 	if (!mp_slot_set_pid(s, aid, (uint32_t)pid))
 		return false;
-	atomic_store(&sl->starttime, mp_starttime(pid));
+	if (!atomic_load(&sl->starttime))  /* else its creator was faster */
+		atomic_store(&sl->starttime, mp_starttime(pid));
 	MP_CRASHPOINT("slot.entering");
 	if (!step(sl, aid, MP_SLOT_RESERVED, MP_SLOT_LIVE))
 		return false;
