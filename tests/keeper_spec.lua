@@ -23,7 +23,7 @@ local mp = require "mp"
 local pids = assert(io.open(arg[1], "a"))
 pids:setvbuf "no"
 local q = mp.Queue()
-local function note() pids:write(mp.getpid(), "\n") q:put(1) end
+local function note() pids:write(mp.getpid() .. "\n") q:put(1) end   -- one write(2): a whole line
 local function idle() note() mp.sleep(60) end
 note()
 mp.spawn(idle)
