@@ -224,6 +224,7 @@ prove:
 	@scripts/deps check
 	@$(MAKE) programs $(PROVES)
 	@MODE='$(MODE)' B='$(B)' LUA='$(LUA)' MP_PROVE=1 tests/run c model
+	@CC='$(CC)' scripts/mutants
 
 # A sanitized build by clang, whatever MODE the seeds are made with.
 fuzz:
@@ -293,7 +294,7 @@ help:
 	@echo 'make run           the same, and counts the words of some files'
 	@echo 'make test          all tests; TESTS="c spec plain" or names chooses'
 	@echo 'make check         test, the same under ASan, linters, examples'
-	@echo 'make prove         the long crash tests, and the models'
+	@echo 'make prove         the long crash tests, the models, the mutants'
 	@echo 'make fuzz          random bytes; MP_FUZZ_SECONDS=10 each'
 	@echo 'make bench         measures'
 	@echo 'make install       into PREFIX=$(PREFIX), under DESTDIR'
