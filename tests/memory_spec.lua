@@ -3,6 +3,7 @@
 -- SPDX-License-Identifier: MIT
 
 local mp = require "mp"
+local support = require "tests.support"
 
 -- Bytes really allocated for the arena that this process has open, asked of
 -- the kernel.
@@ -46,4 +47,36 @@ describe("the arena's memory", function()
     while held() > before + 8 * MiB and mp.time() < deadline do mp.sleep(0.1) end
     assert.is_true(held() <= before + 8 * MiB)
   end)
+
+  it("full for good, with everybody waiting for it, is an error and no hang", function()
+    local got = support.mprun { "--memory", "2M", "-e", [[
+      local mp = require "mp"
+      local q, never = mp.Queue(), mp.Event()
+      mp.Process { daemon = true, target = function() never:wait() end }:start()
+      local p = mp.spawn(function() while true do q:put(("x"):rep(1000)) end end)
+      p:join()
+    ]] }
+    assert.equal(0, got.status)
+    assert.truthy(got.err:find("Queue:put: the shared memory is full and every process waits", 1, true), got.err)
+  end)
+
+  it("full while somebody sleeps, or waits with a timeout, is waited for", function()
+    local got = support.mprun { "--memory", "2M", "-e", [[
+      local mp = require "mp"
+      local q, never = mp.Queue(), mp.Event()
+      local p = mp.spawn(function()
+        for i = 1, 5000 do q:put(("x"):rep(1000)) end
+        q:close()
+      end)
+      mp.sleep(2)
+      never:wait(2)
+      local n = 0
+      for _ in q:items() do n = n + 1 end
+      p:join()
+      print(n, p.exitcode)
+    ]] }
+    assert.equal("5000\t0\n", got.out, got.err)
+  end)
+
+  after_each(support.clean)
 end)

@@ -40,6 +40,10 @@ int mp_fail(lua_State *L, int rc, const char *call)
 		[MP_EOF] = "eof", [MP_CLOSED] = "closed", [MP_ABANDONED] = "abandoned",
 		[MP_INTERRUPTED] = "interrupted",
 	};
+	if (rc == -ENOMEM)
+		mp_misuse(L, call, "the shared memory is full and every process waits for "
+		          "somebody to free some; set a larger limit (mp.configure{memory=}, "
+		          "mprun --memory, MPRUN_MEMORY), or bound the queues");
 	if (rc == MP_NOMEM || rc == MP_TOOBIG)
 		mp_misuse(L, call, "the shared memory is full; set a larger limit "
 		          "(mp.configure{memory=}, mprun --memory, MPRUN_MEMORY)");

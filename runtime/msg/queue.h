@@ -78,7 +78,8 @@ void mp_out_drop(mp_self *me, mp_out *out);
 
 /* Puts up to n messages in order, as many at a time as there is room for.
  * *nput tells how many; those are no longer the caller's. 0 (all), MP_FULL
- * (deadline 0), MP_TIMEOUT, MP_CLOSED, MP_NOMEM, MP_INTERRUPTED, MP_TOOBIG. */
+ * (deadline 0), MP_TIMEOUT, MP_CLOSED, MP_NOMEM, MP_INTERRUPTED, MP_TOOBIG,
+ * -ENOMEM (mp_memory_wait). */
 int mp_queue_put(mp_self *me, mp_queue *q, mp_out *outs, uint32_t n,
                  int64_t deadline, uint32_t *nput);
 

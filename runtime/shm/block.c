@@ -29,6 +29,7 @@ enum { CH_FREE, CH_WARM, CH_HOLD, CH_CLASS, CH_LARGE };
 #define LARGE_OVER 32768u
 #define SEG_CLASS  9u  /* for segments alone: the sweep knows cells by it */
 #define WARM_MAX   (UINT64_C(64) << 20)
+#define STARVED    40u  /* half slices in which everybody waited: nobody will free any */
 
 static const uint32_t sizes[MP_CLASSES] = {
 	128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, sizeof(mp_seg)
@@ -442,16 +443,43 @@ static bool memory_moved(void *arg)
 	return (atomic_load(m->ec) | 1) != m->seen;
 }
 
+/* Is every other process in a wait of ours that has no deadline? A timed one,
+ * or one that is not waiting, may still free something. */
+static bool all_wait(const mp_self *me)
+{
+	mp_shm *s = me->shm;
+	for (uint32_t i = 1; i < atomic_load(&s->h->slots_high); i++) {
+		mp_slot *sl = &s->slots[i];
+		uint32_t phase = atomic_load(&sl->state) & 0xffff;
+		uint32_t what = atomic_load(&sl->wait.what);
+		if (sl == me->slot || phase == MP_SLOT_FREE || atomic_load(&sl->kind) == MP_KIND_KEEPER)
+			continue;
+		if (phase != MP_SLOT_LIVE || what == MP_W_NONE ||
+		    (what != MP_W_MEMORY && atomic_load(&sl->wait.deadline) != MP_FOREVER))
+			return false;
+	}
+	return true;
+}
+
 int mp_memory_wait(mp_self *me, int64_t deadline)
 {
-	static const mp_wait as = { .what = MP_W_MEMORY };
+	/* MP_W_MEMORY says for ever, though the waits on record are short. */
+	mp_wait as = { .what = deadline == MP_FOREVER ? MP_W_MEMORY : MP_W_PUT };
 	struct moved m = { &me->shm->h->memory, 0 };
 	/* Half a slice at most: a missed notice costs no more than that. */
 	int64_t soon = mp_now() + MP_SLICE / 2;
 	int rc;
 	m.seen = mp_ec_prepare(m.ec);
 	rc = mp_ec_wait(me, m.ec, memory_moved, &m, soon < deadline ? soon : deadline, &as);
-	return rc == MP_TIMEOUT && soon < deadline ? MP_OK : rc;
+	if (rc != MP_TIMEOUT || soon >= deadline) {
+		me->starved = 0;
+		return rc;
+	}
+	me->starved = deadline == MP_FOREVER && all_wait(me) ? me->starved + 1 : 0;
+	if (me->starved < STARVED)
+		return MP_OK;
+	me->starved = 0;
+	return -ENOMEM;
 }
 
 /* Owns every block of an empty chunk, then the chunk. */

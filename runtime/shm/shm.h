@@ -44,6 +44,7 @@ typedef struct mp_self {
 	mp_lease *leases;             /* taken and not yet finished */
 	uint32_t nleases, leases_cap;
 	uint32_t held;                /* locks of the script's; 0 at the end: a clean end */
+	uint32_t starved;             /* memory waits in a row in which everybody waited */
 	int spin;                     /* -1: as the load says, else a fixed number of turns */
 
 	/* Hooks of the floors above; any may be NULL. None is called while a
@@ -94,7 +95,9 @@ void mp_settle(mp_self *me, uint64_t block);
 void mp_set_home(mp_self *me, uint64_t block, uint64_t home);
 /* Usable bytes of a block. */
 uint64_t mp_block_size(const mp_shm *s, uint64_t block);
-/* Waits until memory was given back since; 0, MP_TIMEOUT, MP_INTERRUPTED. */
+/* Waits until memory was given back since; 0 (try again), MP_TIMEOUT,
+ * MP_INTERRUPTED, or -ENOMEM: for two seconds every process has been waiting
+ * without a deadline, so nobody is left who could free any. */
 int mp_memory_wait(mp_self *me, int64_t deadline);
 /* Gives empty chunks back; keep: warm chunks that may stay. Returns chunks freed. */
 uint32_t mp_trim(mp_self *me, uint32_t keep);
