@@ -16,7 +16,6 @@
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sched.h>
 
 #include "../base/clock.h"
@@ -218,26 +217,6 @@ int mp_shm_create(mp_shm *s, const mp_shm_config *cfg, const char **why)
 	s->h->opened = mp_now();
 	s->h->slots_high = 1;
 	s->h->objs_high = s->h->objs_hint = 1;
-	return 0;
-}
-
-int mp_shm_attach(mp_shm *s, int fd, const struct mp_type_ops *const *types)
-{
-	struct stat st;
-	int rc;
-	memset(s, 0, sizeof *s);
-	s->keeper_fd = -1;
-	s->types = types;
-	if (fstat(fd, &st))
-		return -errno;
-	if ((rc = map(s, fd, (uint64_t)st.st_size)) != 0)
-		return rc;
-	s->h = (mp_header *)(void *)s->base;
-	if (s->h->magic != MP_MAGIC || s->h->layout != MP_LAYOUT || s->h->size != s->size) {
-		munmap(s->base, s->size);
-		return -EPROTO;
-	}
-	point(s);
 	return 0;
 }
 

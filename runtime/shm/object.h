@@ -11,7 +11,9 @@
  * too few.
  * Crash: claim names who creates or destroys the entry; the entry's word is
  * the one commit. Killed before it, the sweep frees the body; after it, only
- * claim is cleared. Destroying is idempotent and is done again by the sweep.
+ * claim is cleared. Destroying begins with a question (DYING) that one CAS
+ * answers: LIVE by whoever takes hold of the object meanwhile, CONDEMNED by
+ * who asked. From CONDEMNED on it is idempotent, and done again by the sweep.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef MP_OBJECT_H

@@ -72,8 +72,6 @@ typedef struct mp_shm_config {
 /* Creates an arena and maps it. 0, or -errno (then *why, if given, says
  * which limit refused). The caller becomes no actor by this: mp_slot_claim. */
 int mp_shm_create(mp_shm *s, const mp_shm_config *cfg, const char **why);
-/* Maps an arena that another process created, from its descriptor. */
-int mp_shm_attach(mp_shm *s, int fd, const struct mp_type_ops *const *types);
 void mp_shm_unmap(mp_shm *s);
 /* Default of memory: half of the tightest of RAM, cgroup, RLIMIT_AS, RLIMIT_FSIZE. */
 uint64_t mp_shm_default_memory(void);
@@ -142,7 +140,8 @@ void mp_wake_keeper(mp_shm *s);
  * to run by several at once and to be killed in. Call with no lock held.
  * Returns true if the slot was freed by this call. */
 bool mp_sweep(mp_self *me, mp_aid dead);
-/* Probes every actor, sweeps the dead: what a waiter does when no keeper is. */
+/* Probes every actor, sweeps the dead. The process floor has its own
+ * (mp_process_look), which also notes how they ended. */
 void mp_sweep_all(mp_self *me);
 
 #endif
