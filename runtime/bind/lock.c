@@ -1,9 +1,10 @@
-/* lock: mp.Lock, and what lets a scope or a function hold it.
+/* lock: mp.Lock.
  *
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
 #include "../sync/lock.h"
+#include "hold.h"
 #include "message.h"
 
 /* Waits, running signal handlers meanwhile. 0, MP_ABANDONED, MP_TIMEOUT. */
@@ -19,22 +20,28 @@ static int acquire(lua_State *L, mp_ref *r, int64_t deadline, const char *call)
 	return rc;
 }
 
+static void let_go(mp_ref *r)
+{
+	/* Released by hand, maybe somebody else's by now: leave it. */
+	if (mp_lock_owner(r->body) == r->st->me->aid)
+		mp_lock_release(r->st->me, r->body);
+}
+
+static const mp_lockable lockable = { acquire, let_go };
+
 static int lock_acquire(lua_State *L)
 {
-	static const char call[] = "Lock:acquire";
-	mp_ref *r = mp_ref_self(L, call);
-	int64_t deadline = MP_FOREVER;
-	bool nowait;
-	if (lua_gettop(L) > 1)
-		deadline = mp_arg_deadline(L, 2, call, &nowait);
-	int rc = acquire(L, r, deadline, call);
-	if (rc != MP_OK && rc != MP_ABANDONED)
-		return mp_fail(L, rc, call);
-	lua_pushboolean(L, 1);
-	if (rc == MP_OK)
-		return 1;
-	lua_pushliteral(L, "abandoned");
-	return 2;
+	return mp_hold_acquire(L, &lockable, "Lock:acquire");
+}
+
+static int lock_hold(lua_State *L)
+{
+	return mp_hold_scope(L, &lockable, "Lock:hold");
+}
+
+static int lock_with(lua_State *L)
+{
+	return mp_hold_with(L, &lockable, "Lock:with");
 }
 
 static int lock_release(lua_State *L)
@@ -58,83 +65,6 @@ static int lock_locked(lua_State *L)
 {
 	lua_pushboolean(L, holder(mp_ref_self(L, "Lock:locked")) != NULL);
 	return 1;
-}
-
-/* ---- hold and with ------------------------------------------------------------
- * A hold is a value to be closed; the lock is its user value. */
-
-static int hold_close(lua_State *L)
-{
-	bool *held = lua_touserdata(L, 1);
-	if (!held || !*held)
-		return 0;
-	*held = false;
-	lua_getiuservalue(L, 1, 1);
-	mp_ref *r = lua_touserdata(L, -1);
-	/* Released by hand, maybe somebody else's by now: leave it. */
-	if (r->h && mp_lock_owner(r->body) == r->st->me->aid)
-		mp_lock_release(r->st->me, r->body);
-	return 0;
-}
-
-static const char hold_type[] = "mp.hold";
-
-/* Pushes a hold of the lock at index 1 that does not hold yet. */
-static bool *push_hold(lua_State *L)
-{
-	bool *held = lua_newuserdatauv(L, sizeof *held, 1);
-	*held = false;
-	lua_pushvalue(L, 1);
-	lua_setiuservalue(L, -2, 1);
-	if (luaL_newmetatable(L, hold_type)) {
-		lua_pushcfunction(L, hold_close);
-		lua_setfield(L, -2, "__close");
-	}
-	lua_setmetatable(L, -2);
-	return held;
-}
-
-static int lock_hold(lua_State *L)
-{
-	static const char call[] = "Lock:hold";
-	mp_ref *r = mp_ref_self(L, call);
-	int64_t deadline = mp_arg_timeout(L, 2, call);
-	bool *held = push_hold(L);
-	int rc = acquire(L, r, deadline, call);
-	if (rc != MP_OK && rc != MP_ABANDONED)
-		return mp_fail(L, rc, call);
-	*held = true;
-	if (rc == MP_OK)
-		return 1;
-	lua_pushliteral(L, "abandoned");
-	return 2;
-}
-
-static int with_done(lua_State *L, int status, lua_KContext ctx)
-{
-	(void)status;
-	return lua_gettop(L) - (int)ctx;
-}
-
-/* with(f, …): the hold is closed when this returns or f raises, and since no
- * protected call lies between, an error keeps its traceback. */
-static int lock_with(lua_State *L)
-{
-	static const char call[] = "Lock:with";
-	mp_ref *r = mp_ref_self(L, call);
-	if (lua_type(L, 2) != LUA_TFUNCTION && !luaL_getmetafield(L, 2, "__call"))
-		mp_misuse(L, call, "expected a function, got %s",
-		          luaL_typename(L, 2));
-	if (lua_type(L, 2) != LUA_TFUNCTION)
-		lua_pop(L, 1);
-	int nargs = lua_gettop(L) - 2;
-	bool *held = push_hold(L);
-	lua_insert(L, 2);  /* lock, hold, f, … */
-	lua_toclose(L, 2);
-	acquire(L, r, MP_FOREVER, call);
-	*held = true;
-	lua_callk(L, nargs, LUA_MULTRET, 2, with_done);
-	return with_done(L, LUA_OK, 2);
 }
 
 /* ---- fields -------------------------------------------------------------------- */
