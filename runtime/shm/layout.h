@@ -59,10 +59,16 @@ static inline uint32_t mp_slot_word(uint32_t gen, uint32_t phase)
 
 enum { MP_KIND_PROCESS = 1, MP_KIND_THREAD, MP_KIND_KEEPER };
 
+/* How else an actor is to be woken that watches objects. */
+enum { MP_BELL_WAIT = 1,     /* it sleeps in poll() */
+       MP_BELL_OBJECT = 2 }; /* descriptors of single objects are given out */
+
 /* What an actor waits for; the record is for deadlock detection and `top`,
  * nothing depends on it. */
 enum { MP_W_NONE, MP_W_LOCK, MP_W_GET, MP_W_PUT, MP_W_JOIN, MP_W_EVENT,
-       MP_W_MEMORY, MP_W_SLEEP, MP_W_ANY, MP_W_COMMIT, MP_W_QJOIN };
+       MP_W_MEMORY, MP_W_SLEEP, MP_W_ANY, MP_W_COMMIT, MP_W_QJOIN,
+       MP_W_SEMAPHORE, MP_W_CONDITION, MP_W_BARRIER, MP_W_RECV, MP_W_SEND,
+       MP_W_OUTSIDE };  /* for a descriptor as well: the world may end it */
 
 typedef struct mp_wait_record {
 	_Atomic uint64_t object;   /* handle, 0: none */
@@ -87,10 +93,14 @@ typedef struct mp_slot {
 	mp_word clean;               /* 1: ended in order, holds nothing but handles */
 	mp_word daemon;
 	mp_word kind;                /* MP_KIND_* */
+	mp_word bell;                /* MP_BELL_*: it also listens on a socket (wait) */
+	mp_word handlers;            /* signals that have a handler in its script */
 	uint32_t pad0;
 
 	_Alignas(64) mp_word commit; /* 1: this actor's transaction has happened */
-	uint32_t pad1[15];
+	uint32_t pad1;
+	_Atomic int64_t signalled;   /* CLOCK_MONOTONIC ns: somebody sent it a signal then */
+	uint32_t pad2[12];
 
 	_Alignas(64) mp_wait_record wait;
 	_Alignas(64) char name[64];

@@ -46,6 +46,15 @@ typedef struct mp_type_ops {
 	void (*destroy)(mp_self *me, void *body);
 	/* The event count on which one waits until the object is ready. */
 	mp_word *(*readiness)(void *body);
+	/* Is it? As that event count's waiters see it: no latch, no system call,
+	 * wrong only in the direction of true. */
+	bool (*ready)(mp_self *me, void *body);
+	/* Actor who waits for this object without a deadline, as what says
+	 * (MP_W_*). false: it may go on, what it waits for is there. true: it
+	 * cannot, and *on is the one actor that could change that (the owner of
+	 * a lock, a joined process), 0: anybody who has the object. Reads only;
+	 * no latch. NULL: such a wait is never taken for a deadlock. */
+	bool (*stuck)(const mp_shm *s, void *body, mp_aid who, uint32_t what, mp_aid *on);
 	/* Calls mark for every handle listed by what the object contains. */
 	void (*contents)(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud);
 } mp_type_ops;

@@ -60,6 +60,9 @@ static void reset(mp_slot *sl, uint32_t gen, uint32_t kind)
 	atomic_store(&sl->asleep, 0);
 	atomic_store(&sl->clean, 0);
 	atomic_store(&sl->daemon, 0);
+	atomic_store(&sl->bell, 0);
+	atomic_store(&sl->handlers, 0);
+	atomic_store(&sl->signalled, 0);
 	atomic_store(&sl->commit, 0);
 	atomic_store(&sl->wait.what, MP_W_NONE);
 	sl->name[0] = 0;
