@@ -129,6 +129,127 @@ function what.blocked()
   end)
 end
 
+-- n processes take turns with one lock for two seconds: what each has done.
+local function contend(make, n)
+  local lock, go, done = make(), mp.Event(), mp.Queue()
+  for _ = 1, n do
+    mp.spawn(function()
+      local count = 0
+      go:wait()
+      local till = mp.time() + 2
+      while mp.time() < till do
+        for _ = 1, 10 do
+          lock:acquire()
+          lock:release()
+        end
+        count = count + 10
+      end
+      done:put(count)
+    end)
+  end
+  mp.sleep(0.2)
+  go:set()
+  local total, least = 0, math.huge
+  for _ = 1, n do
+    local count = done:get()
+    total, least = total + count, math.min(least, count)
+  end
+  return total, least
+end
+
+function what.contend2() return 2 / contend(mp.Lock, 2) end
+function what.contend8() return 2 / contend(mp.Lock, 8) end
+
+-- The slowest, in per cent of its fair share.
+local function fair(n)
+  local total, least = contend(mp.Lock, n)
+  return 100 * least / (total / n) / 1e9
+end
+
+function what.fair2() return fair(2) end
+function what.fair8() return fair(8) end
+
+-- A child sends v n times, we receive it.
+local function piped(n, v)
+  local a, b = mp.Pipe(false)
+  local go = mp.Event()
+  local p = mp.spawn(function()
+    go:wait()
+    for _ = 1, n do b:send(v) end
+  end)
+  local t = mp.time()
+  go:set()
+  for _ = 1, n do a:recv() end
+  t = mp.time() - t
+  p:join()
+  return t / n
+end
+
+function what.pipeint() return piped(500000, 12345) end
+function what.pipemib() return piped(300, ("x"):rep(1 << 20)) end
+
+local function each(n, f)
+  local t = mp.time()
+  for i = 1, n do f(i) end
+  return (mp.time() - t) / n
+end
+
+function what.dictset()
+  local d = mp.Dict()
+  return each(500000, function(i) d[i % 1000] = i end)
+end
+
+function what.dictget()
+  local d = mp.Dict()
+  for i = 0, 999 do d[i] = i end
+  return each(500000, function(i) return d[i % 1000] end)
+end
+
+function what.valueadd()
+  local v = mp.Value("i64", 0)
+  return each(1000000, function() v:add(1) end)
+end
+
+-- 100 objects, one of them ready, and not the first.
+function what.wait100()
+  local list = {}
+  for i = 1, 100 do list[i] = i % 2 == 0 and mp.Queue() or mp.Event() end
+  list[70]:put(1)
+  return each(20000, function() mp.wait(list) end)
+end
+
+-- 50 processes wait for one event: until the last has woken.
+function what.event50()
+  local e, up, woken, n = mp.Event(), mp.Queue(), mp.Queue(), 50
+  for _ = 1, n do
+    mp.spawn(function()
+      up:put(true)
+      e:wait()
+      woken:put(mp.time())
+    end)
+  end
+  for _ = 1, n do up:get() end
+  mp.sleep(0.3)
+  local t, last = mp.time(), 0
+  e:set()
+  for _ = 1, n do last = math.max(last, woken:get()) end
+  return last - t
+end
+
+-- 64 MiB go to another process and back; neither copies them.
+function what.buffer64()
+  local b, there, back, n = mp.Buffer(64 << 20), mp.Queue(), mp.Queue(), 1000
+  local p = mp.spawn(function()
+    for _ = 1, n do back:put(there:get()) end
+  end)
+  local t = each(n, function()
+    there:put(b)
+    back:get()
+  end)
+  p:join()
+  return t / 2
+end
+
 local run = what[arg[1]]
 if not run then error("unknown measurement: " .. tostring(arg[1])) end
 print(("%.4f"):format(run() * 1e9))

@@ -47,12 +47,92 @@ def startjoin():
     return (time.perf_counter() - t) / n
 
 
+def turns(lk, go, done):
+    count = 0
+    go.wait()
+    till = time.perf_counter() + 2
+    while time.perf_counter() < till:
+        for _ in range(10):
+            lk.acquire()
+            lk.release()
+        count += 10
+    done.put(count)
+
+
+def contend(n):
+    lk, go, done = mp.Lock(), mp.Event(), mp.Queue()
+    ps = [mp.Process(target=turns, args=(lk, go, done)) for _ in range(n)]
+    for p in ps:
+        p.start()
+    time.sleep(0.2)
+    go.set()
+    total = sum(done.get() for _ in ps)
+    for p in ps:
+        p.join()
+    return 2 / total
+
+
+def sender(b, go, v, n):
+    go.wait()
+    for _ in range(n):
+        b.send(v)
+
+
+def piped(n, v):
+    a, b = mp.Pipe(False)
+    go = mp.Event()
+    p = mp.Process(target=sender, args=(b, go, v, n))
+    p.start()
+    t = time.perf_counter()
+    go.set()
+    for _ in range(n):
+        a.recv()
+    t = time.perf_counter() - t
+    p.join()
+    return t / n
+
+
+def each(n, f):
+    t = time.perf_counter()
+    for i in range(n):
+        f(i)
+    return (time.perf_counter() - t) / n
+
+
+def dictset():
+    with mp.Manager() as m:
+        d = m.dict()
+        return each(5000, lambda i: d.__setitem__(i % 1000, i))
+
+
+def dictget():
+    with mp.Manager() as m:
+        d = m.dict({i: i for i in range(1000)})
+        return each(5000, lambda i: d[i % 1000])
+
+
+def valueadd():
+    v = mp.Value("q", 0)
+
+    def add(_):
+        with v.get_lock():
+            v.value += 1
+    return each(300000, add)
+
+
 WHAT = {
     "int": lambda: through(50000, 12345),
     "str64": lambda: through(50000, b"x" * 64),
     "mib": lambda: through(150, b"x" * (1 << 20)),
     "lock": lock,
     "startjoin": startjoin,
+    "contend2": lambda: contend(2),
+    "contend8": lambda: contend(8),
+    "pipeint": lambda: piped(100000, 12345),
+    "pipemib": lambda: piped(150, b"x" * (1 << 20)),
+    "dictset": dictset,
+    "dictget": dictget,
+    "valueadd": valueadd,
 }
 
 if __name__ == "__main__":
