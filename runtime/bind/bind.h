@@ -64,6 +64,10 @@ void mp_ref_push(lua_State *L, mp_state *st, mp_handle h, bool held);
 mp_ref *mp_ref_self(lua_State *L, const char *call);
 /* Any argument as a reference of that type (MP_T_NONE: any), or NULL. */
 mp_ref *mp_ref_test(lua_State *L, int idx, enum mp_type type);
+/* For what makes an object, with its outcome: true if there was no room and
+ * the garbage of this state was collected, so that it is to be tried again.
+ * That is done once: *tried begins false. */
+bool mp_make_room(lua_State *L, int rc, bool *tried);
 /* Gives up the holder bit before the userdata is collected. */
 void mp_ref_close(lua_State *L, mp_ref *r);
 

@@ -61,7 +61,12 @@ static int new_event(lua_State *L)
 	static const char call[] = "mp.Event";
 	mp_handle h;
 	mp_state *st = mp_state_of(L);
-	int rc = mp_event_create(mp_state_self(L, st, call), &h);
+	mp_self *me = mp_state_self(L, st, call);
+	bool tried = false;
+	int rc;
+	do
+		rc = mp_event_create(me, &h);
+	while (mp_make_room(L, rc, &tried));
 	if (rc != MP_OK)
 		return mp_fail(L, rc, call);
 	mp_ref_push(L, st, h, true);

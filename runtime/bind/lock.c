@@ -114,7 +114,12 @@ static int new_lock(lua_State *L)
 	static const char call[] = "mp.Lock";
 	mp_handle h;
 	mp_state *st = mp_state_of(L);
-	int rc = mp_lock_create(mp_state_self(L, st, call), &h);
+	mp_self *me = mp_state_self(L, st, call);
+	bool tried = false;
+	int rc;
+	do
+		rc = mp_lock_create(me, &h);
+	while (mp_make_room(L, rc, &tried));
 	if (rc != MP_OK)
 		return mp_fail(L, rc, call);
 	mp_ref_push(L, st, h, true);

@@ -55,7 +55,11 @@ static int core_new(lua_State *L)
 	mp_process *own = mp_process_body(me->shm, st->rt->process);
 	bool daemon = lua_isnoneornil(L, 2) ? own && atomic_load(&own->daemon) : lua_toboolean(L, 2);
 	mp_handle h;
-	int rc = mp_process_create(me, name, daemon, &h);
+	bool tried = false;
+	int rc;
+	do
+		rc = mp_process_create(me, name, daemon, &h);
+	while (mp_make_room(L, rc, &tried));
 	if (rc)
 		return mp_fail(L, rc, call);
 	mp_ref_push(L, st, h, true);

@@ -602,7 +602,11 @@ static int new_queue(lua_State *L)
 	uint64_t max = arg_maxsize(L, call);
 	mp_state *st = mp_state_of(L);
 	mp_self *me = mp_state_self(L, st, call);
-	int rc = mp_queue_create(me, max, 0, &h);
+	bool tried = false;
+	int rc;
+	do
+		rc = mp_queue_create(me, max, 0, &h);
+	while (mp_make_room(L, rc, &tried));
 	if (rc != MP_OK)
 		return mp_fail(L, rc, call);
 	mp_ref_push(L, st, h, true);

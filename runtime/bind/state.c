@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT */
 #include "bind.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -252,6 +253,17 @@ static void let_go(lua_State *L, mp_ref *r)
 void mp_ref_close(lua_State *L, mp_ref *r)
 {
 	let_go(L, r);
+}
+
+/* A handle is small in Lua's eyes, whatever it keeps in shared memory: its
+ * collector does not hurry because of them. */
+bool mp_make_room(lua_State *L, int rc, bool *tried)
+{
+	if ((rc != MP_NOMEM && rc != -ENFILE) || *tried)
+		return false;
+	*tried = true;
+	lua_gc(L, LUA_GCCOLLECT);
+	return true;
 }
 
 static int ref_gc(lua_State *L)
