@@ -122,6 +122,7 @@ const char *mp_bind_version(void);
 void mp_open_process(lua_State *L);
 void mp_open_queue(lua_State *L);
 void mp_open_lock(lua_State *L);
+void mp_open_rlock(lua_State *L);
 void mp_open_event(lua_State *L);
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit, core.wait */
 

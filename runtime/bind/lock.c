@@ -1,11 +1,10 @@
 /* lock: mp.Lock.
  *
  * SPDX-License-Identifier: MIT */
-#include <string.h>
-
 #include "../sync/lock.h"
 #include "hold.h"
 #include "message.h"
+#include "owner.h"
 
 /* Waits, running signal handlers meanwhile. 0, MP_ABANDONED, MP_TIMEOUT. */
 static int acquire(lua_State *L, mp_ref *r, int64_t deadline, const char *call)
@@ -53,49 +52,19 @@ static int lock_release(lua_State *L)
 	return 0;
 }
 
-/* The slot of its live holder, or NULL. */
-static const mp_slot *holder(const mp_ref *r)
-{
-	const mp_shm *s = r->st->me->shm;
-	mp_aid owner = mp_lock_owner(r->body);
-	return owner && !mp_gone(s, owner) ? mp_slot_of(s, owner) : NULL;
-}
-
 static int lock_locked(lua_State *L)
 {
-	lua_pushboolean(L, holder(mp_ref_self(L, "Lock:locked")) != NULL);
-	return 1;
+	return mp_owner_locked(L, "Lock:locked");
 }
 
-/* ---- fields -------------------------------------------------------------------- */
-
-/* Methods first; then owner and owner_name. */
 static int lock_index(lua_State *L)
 {
-	lua_pushvalue(L, 2);
-	if (lua_rawget(L, lua_upvalueindex(2)) != LUA_TNIL)
-		return 1;
-	mp_ref *r = mp_ref_self(L, "Lock");
-	const char *key = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : "";
-	const mp_slot *s = holder(r);
-	if (s && strcmp(key, "owner") == 0)
-		lua_pushinteger(L, s->pid);
-	else if (s && strcmp(key, "owner_name") == 0)
-		lua_pushstring(L, s->name);
-	else
-		lua_pushnil(L);
-	return 1;
+	return mp_owner_index(L, "Lock");
 }
 
 static int lock_tostring(lua_State *L)
 {
-	mp_ref *r = mp_ref_test(L, 1, MP_T_LOCK);
-	const mp_slot *s = r && r->h ? holder(r) : NULL;
-	if (s)
-		lua_pushfstring(L, "Lock (held by %s, pid %d)", s->name, (int)s->pid);
-	else
-		lua_pushstring(L, r && r->h ? "Lock (free)" : "Lock (closed here)");
-	return 1;
+	return mp_owner_tostring(L, MP_T_LOCK, "Lock", NULL);
 }
 
 static const luaL_Reg methods[] = {

@@ -18,6 +18,7 @@
 #include "../msg/queue.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
+#include "../sync/rlock.h"
 #include "keeper.h"
 #include "process.h"
 #include "../base/pid.h"
@@ -26,6 +27,7 @@
 static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_PROCESS] = &mp_process_ops,
 	[MP_T_LOCK] = &mp_lock_ops,
+	[MP_T_RLOCK] = &mp_rlock_ops,
 	[MP_T_EVENT] = &mp_event_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
 };

@@ -54,4 +54,21 @@ static mp_word *readiness(void *body)
 	return &((mp_event *)body)->ec;
 }
 
-const mp_type_ops mp_event_ops = { .name = "Event", .wake = wake, .readiness = readiness };
+static bool ready(mp_self *me, void *body)
+{
+	(void)me;
+	return mp_event_is_set(body);
+}
+
+static bool stuck(const mp_shm *s, void *body, mp_aid who, uint32_t what, mp_aid *on)
+{
+	(void)s;
+	(void)who;
+	*on = 0;
+	return what == MP_W_EVENT && !mp_event_is_set(body);
+}
+
+const mp_type_ops mp_event_ops = {
+	.name = "Event", .wake = wake, .readiness = readiness, .ready = ready,
+	.stuck = stuck
+};

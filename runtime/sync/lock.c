@@ -41,13 +41,13 @@ mp_aid mp_lock_owner(const mp_lock *l)
 	return atomic_load_explicit(&l->latch, memory_order_relaxed) & MP_AID_MASK;
 }
 
-static void release(mp_self *me, void *body, mp_aid dead)
+void mp_lock_forsake(mp_self *me, void *body, mp_aid dead)
 {
 	(void)me;
 	mp_latch_orphan(&((mp_lock *)body)->latch, dead);
 }
 
-static void wake(mp_self *me, void *body)
+void mp_lock_wake(mp_self *me, void *body)
 {
 	mp_word *w = &((mp_lock *)body)->latch;
 	(void)me;
@@ -55,4 +55,13 @@ static void wake(mp_self *me, void *body)
 		mp_futex_wake(w, INT_MAX);
 }
 
-const mp_type_ops mp_lock_ops = { .name = "Lock", .release = release, .wake = wake };
+bool mp_lock_stuck(const mp_shm *s, void *body, mp_aid who, uint32_t what, mp_aid *on)
+{
+	*on = mp_lock_owner(body);
+	return what == MP_W_LOCK && *on && *on != who && !mp_gone(s, *on);
+}
+
+const mp_type_ops mp_lock_ops = {
+	.name = "Lock", .release = mp_lock_forsake, .wake = mp_lock_wake,
+	.stuck = mp_lock_stuck
+};

@@ -26,6 +26,11 @@ int mp_lock_release(mp_self *me, mp_lock *l);
 /* The aid of its holder, which may be dead and not swept yet; 0: free. */
 mp_aid mp_lock_owner(const mp_lock *l);
 
+/* Parts of mp_lock_ops, for objects whose body begins with a lock. */
+void mp_lock_forsake(mp_self *me, void *body, mp_aid dead);
+void mp_lock_wake(mp_self *me, void *body);
+bool mp_lock_stuck(const mp_shm *s, void *body, mp_aid who, uint32_t what, mp_aid *on);
+
 extern const mp_type_ops mp_lock_ops;
 
 #endif

@@ -21,6 +21,7 @@
 #include "shm/shm.h"
 #include "sync/event.h"
 #include "sync/lock.h"
+#include "sync/rlock.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define H_TSAN 1
