@@ -1,7 +1,6 @@
 /* lock: mp.Lock.
  *
  * SPDX-License-Identifier: MIT */
-#include "../sync/lock.h"
 #include "hold.h"
 #include "message.h"
 #include "owner.h"
@@ -27,6 +26,14 @@ static void let_go(mp_ref *r)
 }
 
 static const mp_lockable lockable = { acquire, let_go };
+
+static mp_lock *lock_of(const mp_ref *r, bool *recursive)
+{
+	*recursive = false;
+	return r->body;
+}
+
+static const mp_owned owned = { MP_T_LOCK, "Lock", lock_of };
 
 static int lock_acquire(lua_State *L)
 {
@@ -54,17 +61,17 @@ static int lock_release(lua_State *L)
 
 static int lock_locked(lua_State *L)
 {
-	return mp_owner_locked(L, "Lock:locked");
+	return mp_owner_locked(L, &owned, "Lock:locked");
 }
 
 static int lock_index(lua_State *L)
 {
-	return mp_owner_index(L, "Lock");
+	return mp_owner_index(L, &owned);
 }
 
 static int lock_tostring(lua_State *L)
 {
-	return mp_owner_tostring(L, MP_T_LOCK, "Lock", NULL);
+	return mp_owner_tostring(L, &owned);
 }
 
 static const luaL_Reg methods[] = {

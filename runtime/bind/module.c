@@ -258,6 +258,7 @@ static void make_module(lua_State *L)
 	mp_open_queue(L);
 	mp_open_lock(L);
 	mp_open_rlock(L);
+	mp_open_condition(L);
 	mp_open_event(L);
 	mp_open_link(L);
 	lua_pushvalue(L, -1);

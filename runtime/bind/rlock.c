@@ -1,7 +1,6 @@
 /* rlock: mp.RLock.
  *
  * SPDX-License-Identifier: MIT */
-#include "../sync/rlock.h"
 #include "hold.h"
 #include "message.h"
 #include "owner.h"
@@ -25,6 +24,14 @@ static void let_go(mp_ref *r)
 
 static const mp_lockable lockable = { acquire, let_go };
 
+static mp_lock *lock_of(const mp_ref *r, bool *recursive)
+{
+	*recursive = true;
+	return &((mp_rlock *)r->body)->lock;
+}
+
+static const mp_owned owned = { MP_T_RLOCK, "RLock", lock_of };
+
 static int rlock_acquire(lua_State *L)
 {
 	return mp_hold_acquire(L, &lockable, "RLock:acquire");
@@ -44,33 +51,24 @@ static int rlock_release(lua_State *L)
 {
 	static const char call[] = "RLock:release";
 	mp_ref *r = mp_ref_self(L, call);
-	if (mp_rlock_release(r->st->me, r->body) == MP_OK)
-		return 0;
-	const mp_slot *s = mp_owner(r);
-	if (!s)
-		mp_misuse(L, call, "this lock is not locked");
-	mp_misuse(L, call, "this process does not hold the lock, %s (pid %d) "
-	          "does; only its holder can release it", s->name, (int)s->pid);
+	if (mp_rlock_release(r->st->me, r->body) != MP_OK)
+		mp_owner_refuse(L, &owned, r, call);
+	return 0;
 }
 
 static int rlock_locked(lua_State *L)
 {
-	return mp_owner_locked(L, "RLock:locked");
+	return mp_owner_locked(L, &owned, "RLock:locked");
 }
 
 static int rlock_index(lua_State *L)
 {
-	return mp_owner_index(L, "RLock");
-}
-
-static uint32_t depth(const mp_ref *r)
-{
-	return mp_rlock_depth(r->body);
+	return mp_owner_index(L, &owned);
 }
 
 static int rlock_tostring(lua_State *L)
 {
-	return mp_owner_tostring(L, MP_T_RLOCK, "RLock", depth);
+	return mp_owner_tostring(L, &owned);
 }
 
 static const luaL_Reg methods[] = {

@@ -11,6 +11,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_LOCK] = &mp_lock_ops,
 	[MP_T_RLOCK] = &mp_rlock_ops,
 	[MP_T_EVENT] = &mp_event_ops,
+	[MP_T_CONDITION] = &mp_condition_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
 };
 

@@ -19,6 +19,7 @@
 #include "msg/queue.h"
 #include "shm/object.h"
 #include "shm/shm.h"
+#include "sync/condition.h"
 #include "sync/event.h"
 #include "sync/lock.h"
 #include "sync/rlock.h"
