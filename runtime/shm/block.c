@@ -3,7 +3,9 @@
  * Layout: a chunk holds blocks of one class, or is part of a run that is one
  * large block. The record of each block (tag, home) lies beside the data, in
  * a table of its own, so that a late CAS on it never touches anybody's data.
- * A chunk's word is kind | aid << 8 | n << 36.
+ * A chunk's word is kind | aid << 8 | n << 36. Record 1 of a chunk that is
+ * held or part of a run says by its size whether the chunk was WARM; a hole
+ * is zero.
  *
  * Invariant: a block belongs to tag: nobody (0), an actor, or CONTAINER: then
  * the word at home refers to it. Chunks: FREE is a hole, WARM is allocated
@@ -17,6 +19,7 @@
 #include "shm.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "../base/crash.h"
@@ -145,6 +148,7 @@ static int claim(mp_self *me, uint64_t c)
 	MP_CRASHPOINT("chunk.held");
 	if (kind == CH_WARM) {
 		atomic_fetch_sub(&s->h->warm, 1);
+		meta_of(s, c, 1)->size = 1;
 		return MP_OK;
 	}
 	if (mp_shm_commit(s, chunk_at(s, c), MP_CHUNK) ||
@@ -153,6 +157,7 @@ static int claim(mp_self *me, uint64_t c)
 		give_up(s, c, false);
 		return MP_NOMEM;
 	}
+	meta_of(s, c, 1)->size = 0;
 	return MP_OK;
 }
 
@@ -385,6 +390,24 @@ uint64_t mp_alloc(mp_self *me, uint64_t size, uint64_t home, int *rc)
 	*rc = block ? MP_OK : MP_NOMEM;
 	if (block && atomic_load_explicit(&me->shm->h->keeper_idle, memory_order_relaxed))
 		mp_wake_keeper(me->shm);
+	return block;
+}
+
+/* Holes are zero: in a large block only what was used before is cleared. */
+uint64_t mp_alloc_zeroed(mp_self *me, uint64_t size, uint64_t home, int *rc)
+{
+	mp_shm *s = me->shm;
+	uint64_t block = mp_alloc(me, size, home, rc), c;
+	if (!block)
+		return 0;
+	if (size <= LARGE_OVER) {
+		memset(mp_at(s, block), 0, size);
+		return block;
+	}
+	find(s, block, &c);
+	for (uint64_t at = 0; at < size; at += MP_CHUNK, c++)
+		if (meta_of(s, c, 1)->size)
+			memset(mp_at(s, block + at), 0, size - at < MP_CHUNK ? size - at : MP_CHUNK);
 	return block;
 }
 

@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: MIT */
 #include "object.h"
 
-#include <string.h>
 
 #include "../base/crash.h"
 #include "eventcount.h"
@@ -128,10 +127,9 @@ int mp_obj_create(mp_self *me, enum mp_type type, uint64_t size,
 		return rc;
 	MP_CRASHPOINT("object.claimed");
 	gen = gen_of(atomic_load(&o->word));
-	body = mp_alloc(me, size, mp_off(s, &o->body), &rc);
+	body = mp_alloc_zeroed(me, size, mp_off(s, &o->body), &rc);
 	if (!body)
 		goto unclaim;
-	memset(mp_at(s, body), 0, size);
 	*h = (mp_handle)gen << 32 | i;
 	if (init && (rc = init(me, mp_at(s, body), arg)) != 0) {
 		mp_free(me, body);

@@ -83,6 +83,9 @@ int mp_shm_commit(mp_shm *s, uint64_t off, uint64_t len);
 /* Allocates n bytes, owned by me (tag = me), home noted. The offset, or 0
  * with *rc = MP_NOMEM (full now) or MP_TOOBIG (can never fit). */
 uint64_t mp_alloc(mp_self *me, uint64_t n, uint64_t home, int *rc);
+/* The same with its n bytes zero: a large one that comes from holes, which
+ * are, is not touched for that. */
+uint64_t mp_alloc_zeroed(mp_self *me, uint64_t n, uint64_t home, int *rc);
 /* Frees a block that is mine (tag = me). */
 void mp_free(mp_self *me, uint64_t block);
 /* Makes it mine, whoever's it was (a word of mine, protected by a lock or a
