@@ -2,8 +2,8 @@
 #
 #   make MODE=release|debug|asan|tsan|cover|fuzz [CC=clang] [B=folder] TARGET
 #
-# The core (base, shm, sync, msg, proc) is compiled without Lua's include path,
-# so that it cannot see lua.h. A new .c file needs no line here.
+# The core (base, shm, sync, state, msg, proc) is compiled without Lua's include
+# path, so that it cannot see lua.h. A new .c file needs no line here.
 #
 # SPDX-License-Identifier: MIT
 
@@ -60,7 +60,7 @@ DEFS := $(if $(filter asan tsan fuzz,$(MODE)),,-Wl,--no-undefined)
 
 # --- sources -----------------------------------------------------------------
 
-CORE_SRC := $(wildcard $(patsubst %,runtime/%/*.c,base shm sync msg proc))
+CORE_SRC := $(wildcard $(patsubst %,runtime/%/*.c,base shm sync state msg proc))
 BIND_SRC := $(wildcard runtime/codec/*.c runtime/bind/*.c)
 HOST_SRC := $(wildcard runtime/embed/*.c)
 CLI_SRC  := $(wildcard runtime/cli/*.c)

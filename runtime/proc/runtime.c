@@ -17,6 +17,7 @@
 #include "../base/clock.h"
 #include "../msg/queue.h"
 #include "../sync/condition.h"
+#include "../state/buffer.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
@@ -31,6 +32,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_RLOCK] = &mp_rlock_ops,
 	[MP_T_EVENT] = &mp_event_ops,
 	[MP_T_CONDITION] = &mp_condition_ops,
+	[MP_T_BUFFER] = &mp_buffer_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
 };
 
