@@ -5,7 +5,7 @@
 
 #include "../state/buffer.h"
 #include "bind.h"
-#include "size.h"
+#include "args.h"
 
 /* Short strings are interned by their content, which must not change between
  * two looks at it: up to here they are copied aside. */
@@ -121,7 +121,7 @@ static int new_buffer(lua_State *L)
 		rc = mp_buffer_create(me, len, &h);
 	while (mp_make_room(L, rc, &tried));
 	if (rc != MP_OK)
-		return mp_no_room(L, me, rc, len, call);
+		return mp_no_room(L, me, rc, len, 1, call);
 	mp_ref_push(L, st, h, true);
 	if (s)
 		memcpy(mp_buffer_data(me->shm, h, &len), s, n);

@@ -260,6 +260,7 @@ static void make_module(lua_State *L)
 	mp_open_rlock(L);
 	mp_open_condition(L);
 	mp_open_event(L);
+	mp_open_array(L);
 	mp_open_buffer(L);
 	mp_open_link(L);
 	lua_pushvalue(L, -1);

@@ -7,6 +7,7 @@
  * SPDX-License-Identifier: MIT */
 #include <stdlib.h>
 
+#include "args.h"
 #include "message.h"
 
 /* Messages moved at a time by put_many and get_many; they lie on the stack. */
@@ -205,22 +206,6 @@ static void put_list(lua_State *L, many *m)
 	lua_error(L);
 }
 
-/* How long a list given is: its field n, or its border. */
-static lua_Integer list_len(lua_State *L, int idx, const char *call)
-{
-	lua_Integer n = (lua_Integer)lua_rawlen(L, idx);
-	lua_pushliteral(L, "n");
-	if (lua_rawget(L, idx) != LUA_TNIL) {
-		int isint;
-		n = lua_tointegerx(L, -1, &isint);
-		if (!isint || n < 0)
-			mp_misuse(L, call, "the list's n must be a count, got %s",
-			          luaL_tolstring(L, -1, NULL));
-	}
-	lua_pop(L, 1);
-	return n;
-}
-
 static void many_init(lua_State *L, many *m)
 {
 	m->call = "Queue:put_many";
@@ -239,7 +224,7 @@ static int queue_put_many(lua_State *L)
 	if (!lua_istable(L, 2))
 		mp_misuse(L, m.call, "expected a list, got %s", luaL_typename(L, 2));
 	m.deadline = mp_arg_timeout(L, 3, m.call);
-	m.last = list_len(L, 2, m.call);
+	m.last = mp_arg_list(L, 2, m.call);
 	put_list(L, &m);
 	if (m.rc == MP_TOOBIG)
 		mp_message_toobig(L, m.r->st, m.call);

@@ -17,6 +17,7 @@
 #include "../base/clock.h"
 #include "../msg/queue.h"
 #include "../sync/condition.h"
+#include "../state/array.h"
 #include "../state/buffer.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
@@ -32,6 +33,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_RLOCK] = &mp_rlock_ops,
 	[MP_T_EVENT] = &mp_event_ops,
 	[MP_T_CONDITION] = &mp_condition_ops,
+	[MP_T_ARRAY] = &mp_array_ops,
 	[MP_T_BUFFER] = &mp_buffer_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
 };
