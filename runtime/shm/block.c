@@ -587,12 +587,34 @@ void mp_usage_of(mp_shm *s, mp_usage *u)
 
 /* ---- sweep ---------------------------------------------------------------- */
 
+/* The block that an address lies in, its record and its chunk's word; 0: in
+ * none. Only the first chunk of a run says that it is one: the others stay
+ * HOLD, in the name of whoever allocated it. */
+static uint64_t around(const mp_shm *s, uint64_t at, mp_meta **m, uint64_t *w)
+{
+	uint64_t c = (at - s->h->data) >> MP_CHUNK_SHIFT, first = c;
+	uint32_t i = 0, k;
+	*w = atomic_load(&s->chunks[c].word);
+	while (kind_of(*w) == CH_HOLD && first > 0)
+		*w = atomic_load(&s->chunks[--first].word);
+	if (kind_of(*w) == CH_CLASS && first == c) {
+		k = (uint32_t)n_of(*w);
+		i = (uint32_t)(at - chunk_at(s, c)) / sizes[k];
+		*m = meta_of(s, c, i);
+		return chunk_at(s, c) + (uint64_t)i * sizes[k];
+	}
+	if (kind_of(*w) != CH_LARGE || first + n_of(*w) <= c)
+		return 0;
+	*m = meta_of(s, first, 0);
+	return chunk_at(s, first);
+}
+
 /* Does the word at home still refer to block, in something alive? What lies
  * in a block of the dead is alive if that block is: a queue that was being
  * made is not, nor is its first segment. */
 static bool referred(mp_shm *s, uint64_t home, uint64_t block)
 {
-	uint64_t c, w, in;
+	uint64_t w, holder, in;
 	uint32_t tag;
 	mp_meta *m;
 	if (!home)
@@ -600,15 +622,15 @@ static bool referred(mp_shm *s, uint64_t home, uint64_t block)
 	if (home < s->h->data)  /* an object's entry */
 		return atomic_load((_Atomic uint64_t *)mp_at(s, home)) == block &&
 		       mp_obj_alive((const mp_obj *)mp_at(s, home - offsetof(mp_obj, body)));
-	m = find(s, home, &c);
-	tag = atomic_load(&m->tag);
-	in = home - chunk_at(s, c);
-	w = atomic_load(&s->chunks[c].word);
-	/* Of any dead: who swept it may have been killed with it in hand. */
-	if (!tag || (tag != MP_CONTAINER && mp_gone(s, tag) && !referred(s, atomic_load(&m->home),
-	        home - (kind_of(w) == CH_CLASS ? in % sizes[n_of(w)] : in))))
+	if (!(holder = around(s, home, &m, &w)))
 		return false;
-	if (w == word(CH_CLASS, 0, SEG_CLASS) && in % sizeof(mp_seg) >= offsetof(mp_seg, cells)) {
+	tag = atomic_load(&m->tag);
+	/* Of any dead: who swept it may have been killed with it in hand. */
+	if (!tag || (tag != MP_CONTAINER && mp_gone(s, tag) &&
+	             !referred(s, atomic_load(&m->home), holder)))
+		return false;
+	in = home - holder;
+	if (w == word(CH_CLASS, 0, SEG_CLASS) && in >= offsetof(mp_seg, cells)) {
 		mp_cell *cell = mp_at(s, home - offsetof(mp_cell, ref));
 		uint32_t st = atomic_load(&cell->state) >> MP_CELL_SHIFT;
 		return atomic_load(&cell->ref) == (uint32_t)(block / MP_BLOCK_ALIGN) &&

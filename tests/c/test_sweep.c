@@ -155,6 +155,42 @@ static void revoked(mp_self *me)
 	h_audit(me, &before);
 }
 
+/* A word anywhere in a large block keeps what it refers to, though its writer
+ * died before it had said so; what no word refers to goes. */
+static uint64_t big;
+
+static void refers_from_afar(mp_self *me)
+{
+	int rc;
+	for (uint64_t at = 8; at < 5 * MP_CHUNK; at += MP_CHUNK - 8) {
+		_Atomic uint64_t *home = mp_at(me->shm, big + at);
+		uint64_t kept = mp_alloc(me, 100, big + at, &rc);
+		CHECK(kept && mp_alloc(me, 100, big + at, &rc));
+		atomic_store(home, kept);
+	}
+}
+
+static void afar(mp_self *me)
+{
+	mp_aid aid;
+	mp_usage u;
+	int rc;
+	h_now("words in a large block");
+	CHECK((big = mp_alloc(me, 5 * MP_CHUNK, 0, &rc)) != 0);
+	memset(mp_at(me->shm, big), 0, 5 * MP_CHUNK);
+	dies(me, &aid, refers_from_afar);
+	h_bury(me, aid);
+	mp_usage_of(me->shm, &u);
+	CHECK_EQ(u.nblocks, before.nblocks + 1 + 6);
+	for (uint64_t at = 8; at < 5 * MP_CHUNK; at += MP_CHUNK - 8) {
+		uint64_t kept = atomic_load((_Atomic uint64_t *)mp_at(me->shm, big + at));
+		mp_take(me, kept);
+		mp_free(me, kept);
+	}
+	mp_free(me, big);
+	h_audit(me, &before);
+}
+
 int main(void)
 {
 	mp_shm shm;
@@ -168,5 +204,6 @@ int main(void)
 	crowd(&me);
 	clean(&me);
 	revoked(&me);
-	return h_done("twice, by several at once, clean ends, revoked children");
+	afar(&me);
+	return h_done("twice, by several at once, clean ends, revoked children, far words");
 }
