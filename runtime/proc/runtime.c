@@ -22,6 +22,7 @@
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
+#include "../sync/semaphore.h"
 #include "keeper.h"
 #include "process.h"
 #include "../base/pid.h"
@@ -31,6 +32,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_PROCESS] = &mp_process_ops,
 	[MP_T_LOCK] = &mp_lock_ops,
 	[MP_T_RLOCK] = &mp_rlock_ops,
+	[MP_T_SEMAPHORE] = &mp_semaphore_ops,
 	[MP_T_EVENT] = &mp_event_ops,
 	[MP_T_CONDITION] = &mp_condition_ops,
 	[MP_T_ARRAY] = &mp_array_ops,

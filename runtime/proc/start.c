@@ -219,6 +219,7 @@ _Noreturn void mp_process_exit(mp_runtime *rt, int status)
 		rt->child_exit(rt->ud);
 	if (me->nleases)
 		mp_queue_release(me);
+	mp_obj_leave(me);
 	fflush(NULL);
 	mp_stdio_flush();
 	mp_stdio_actor(NULL);  /* from here on this actor is leaving */

@@ -363,6 +363,20 @@ void mp_obj_visit(mp_self *me, void (*f)(mp_self *me, const mp_type_ops *ops, vo
 		visit(me, i, f, ud);
 }
 
+static void leave(mp_self *me, const mp_type_ops *ops, void *body, void *ud)
+{
+	(void)ud;
+	if (ops->leave)
+		ops->leave(me, body);
+}
+
+void mp_obj_leave(mp_self *me)
+{
+	if (me->counts)
+		mp_obj_visit(me, leave, NULL);
+	me->counts = false;
+}
+
 /* ---- collecting what only messages could have kept -------------------------- */
 
 /* An object that nobody holds lives in messages alone, if at all. Candidates

@@ -42,6 +42,8 @@ typedef struct mp_type_ops {
 	void (*repair)(mp_self *me, void *body, mp_aid dead);   /* 1: finish what the dead committed */
 	void (*release)(mp_self *me, void *body, mp_aid dead);  /* 2: give back what it held */
 	void (*wake)(mp_self *me, void *body);                  /* 3: wake every sleeper */
+	/* An actor's orderly end: me keeps for good what it counts as taken. */
+	void (*leave)(mp_self *me, void *body);
 	/* No holder is left: free the blocks the body refers to. Idempotent. */
 	void (*destroy)(mp_self *me, void *body);
 	/* The event count on which one waits until the object is ready. */
@@ -77,6 +79,9 @@ bool mp_obj_held(const mp_shm *s, mp_handle h, mp_aid who);
 void mp_obj_inherit(mp_shm *s, mp_aid parent, mp_aid child);
 /* Clears all bits of an actor that ended; objects left alone are destroyed. */
 void mp_obj_forget(mp_self *me, mp_aid who);
+/* What I have taken from what counts is mine for good: the first step of an
+ * orderly end, if me->counts. */
+void mp_obj_leave(mp_self *me);
 /* Calls f for every living object, which cannot end meanwhile. */
 void mp_obj_visit(mp_self *me, void (*f)(mp_self *me, const mp_type_ops *ops, void *body, void *ud), void *ud);
 /* To be called before a message that lists h is published. */

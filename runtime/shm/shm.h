@@ -44,6 +44,7 @@ typedef struct mp_self {
 	mp_lease *leases;             /* taken and not yet finished */
 	uint32_t nleases, leases_cap;
 	uint32_t held;                /* locks of the script's; 0 at the end: a clean end */
+	bool counts;                  /* took something that counts: see mp_obj_leave */
 	uint32_t starved;             /* memory waits in a row in which everybody waited */
 	int spin;                     /* -1: as the load says, else a fixed number of turns */
 

@@ -23,6 +23,7 @@
 #include "sync/event.h"
 #include "sync/lock.h"
 #include "sync/rlock.h"
+#include "sync/semaphore.h"
 
 #if defined(__SANITIZE_THREAD__)
 #define H_TSAN 1
