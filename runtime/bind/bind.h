@@ -50,8 +50,9 @@ mp_state *mp_state_of(lua_State *L);
 mp_self *mp_state_self(lua_State *L, mp_state *st, const char *call);
 
 /* Defines a type: metatable with methods (upvalue 1 of each is the metatable,
- * upvalue 2 the table of methods, which is __index unless that is given) plus
- * __gc, __close unless given, __name, __tostring; called once a state. */
+ * upvalue 2 the table of methods, which is __index unless that is given,
+ * upvalue 3 the type) plus __gc, __close unless given, __name, __tostring;
+ * called once a state. */
 void mp_type_define(lua_State *L, enum mp_type type, const char *name, const luaL_Reg *methods);
 /* Pushes the metatable of a type, or nil. */
 void mp_type_push(lua_State *L, enum mp_type type);

@@ -175,6 +175,8 @@ static bool ready(const mp_ref *r)
 	const mp_shm *s = r->st->me->shm;
 	switch (mp_obj_type(s, r->h)) {
 	case MP_T_QUEUE:
+	case MP_T_JOINABLE_QUEUE:
+	case MP_T_SIMPLE_QUEUE:
 		return mp_queue_ready(r->body, s);
 	case MP_T_EVENT:
 		return mp_event_is_set(r->body);
@@ -196,8 +198,10 @@ static void check_list(lua_State *L, lua_Integer n)
 	luaL_checktype(L, 1, LUA_TTABLE);
 	for (lua_Integer i = 1; i <= n; i++) {
 		mp_ref *r = ref_at(L, i);
-		int t = r && r->h ? (int)mp_obj_type(r->st->me->shm, r->h) : 0;
-		if (t != MP_T_QUEUE && t != MP_T_EVENT && t != MP_T_PROCESS)
+		const mp_shm *s = r && r->h ? r->st->me->shm : NULL;
+		int t = s ? (int)mp_obj_type(s, r->h) : 0;
+		if (t != MP_T_EVENT && t != MP_T_PROCESS &&
+		    !(s && mp_queue_body(s, r->h)))
 			mp_misuse(L, call_wait, "item %I is no queue, event or "
 			          "process", (LUAI_UACINT)i);
 	}

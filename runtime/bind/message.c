@@ -102,18 +102,24 @@ static int adopt(lua_State *L)
 	return 1;
 }
 
+int mp_message_pcall(lua_State *L, int nargs, int nresults, bool still)
+{
+	bool stop = still && lua_gc(L, LUA_GCISRUNNING);
+	if (stop)
+		lua_gc(L, LUA_GCSTOP);
+	int status = lua_pcall(L, nargs, nresults, 0);
+	if (stop)
+		lua_gc(L, LUA_GCRESTART);
+	return status;
+}
+
 /* Pushes a table that keeps them until the decoded value does. */
 static void push_handles(lua_State *L, const mp_in *in, bool held)
 {
-	bool running = lua_gc(L, LUA_GCISRUNNING);
 	lua_pushcfunction(L, adopt);
 	lua_pushlightuserdata(L, (void *)(uintptr_t)in);
 	lua_pushboolean(L, held);
-	lua_gc(L, LUA_GCSTOP);
-	int status = lua_pcall(L, 2, 1, 0);
-	if (running)
-		lua_gc(L, LUA_GCRESTART);
-	if (status != LUA_OK)
+	if (mp_message_pcall(L, 2, 1, true) != LUA_OK)
 		lua_error(L);
 }
 
@@ -138,17 +144,18 @@ typedef struct opening {
 static int open_protected(lua_State *L)
 {
 	opening *o = lua_touserdata(L, 1);
-	return mp_message_read(L, o->st, o->in, true, o->call);
+	return mp_message_read(L, o->st, o->in, !o->in->leased, o->call);
 }
 
-/* Decoding may raise, and this one has something to give back. */
+/* Decoding may raise, and this one has something to give back. A leased one is
+ * finished by task_done: no finalizer may call that while it is read. */
 static int open_shared(lua_State *L, mp_state *st, mp_in *in, const char *call)
 {
 	opening o = { st, in, call };
 	int top = lua_gettop(L);
 	lua_pushcfunction(L, open_protected);
 	lua_pushlightuserdata(L, &o);
-	int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+	int status = mp_message_pcall(L, 1, LUA_MULTRET, in->leased);
 	mp_in_done(st->me, in);
 	if (status != LUA_OK)
 		return lua_error(L);

@@ -21,13 +21,17 @@ int mp_message_make(lua_State *L, mp_state *st, int first, int n,
                     const char *call, mp_out *out);
 
 /* Pushes the values of a message that was taken, and finishes it, also if
- * that raises. Returns how many values. */
+ * that raises (a leased one stays in work). Returns how many values. */
 int mp_message_open(lua_State *L, mp_state *st, mp_in *in, const char *call);
 
 /* The same, but the caller finishes it, or keeps it (a lease). held: my
  * holder bits of the handles it lists are set already. */
 int mp_message_read(lua_State *L, mp_state *st, const mp_in *in, bool held,
                     const char *call);
+
+/* lua_pcall without a message handler; still: with the collector at rest, so
+ * that no finalizer runs. */
+int mp_message_pcall(lua_State *L, int nargs, int nresults, bool still);
 
 /* mp_interrupt for a wait on r; a handler that closed r meanwhile has taken
  * away what the wait is about: that raises. */

@@ -1,10 +1,11 @@
-/* queue: mp.Queue. Arguments are checked and results pushed here; what a
- * queue does, msg/queue.c decides.
+/* queue: mp.Queue, mp.JoinableQueue, mp.SimpleQueue. Arguments are checked and
+ * results pushed here; what a queue does, msg/queue.c decides.
  *
  * A value is encoded into a private message (mp_out) before the queue is
  * touched: what cannot travel raises and leaves it unharmed.
  *
  * SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "args.h"
@@ -12,6 +13,16 @@
 
 /* Messages moved at a time by put_many and get_many; they lie on the stack. */
 #define BATCH 128
+
+/* The call's name in errors, by the type that the method belongs to. */
+static const char *call_of(lua_State *L, const char *const names[3])
+{
+	lua_Integer t = lua_tointeger(L, lua_upvalueindex(3));
+	return names[t == MP_T_QUEUE ? 0 : t == MP_T_JOINABLE_QUEUE ? 1 : 2];
+}
+
+#define CALL(L, METHOD) call_of(L, (const char *const[]){ \
+	"Queue:" METHOD, "JoinableQueue:" METHOD, "SimpleQueue:" METHOD })
 
 /* "empty" and "full" are for who would not wait; a deadline that passed is a
  * "timeout", 0 included. */
@@ -89,7 +100,7 @@ static void need_item(lua_State *L, const char *call)
 
 static int queue_put(lua_State *L)
 {
-	static const char call[] = "Queue:put";
+	const char *call = CALL(L, "put");
 	mp_ref *r = mp_ref_self(L, call);
 	int64_t deadline = MP_FOREVER;
 	bool nowait = false;
@@ -103,7 +114,7 @@ static int queue_put(lua_State *L)
 
 static int queue_put_nowait(lua_State *L)
 {
-	static const char call[] = "Queue:put_nowait";
+	const char *call = CALL(L, "put_nowait");
 	mp_ref *r = mp_ref_self(L, call);
 	need_item(L, call);
 	return put(L, r, 0, true, call);
@@ -208,7 +219,7 @@ static void put_list(lua_State *L, many *m)
 
 static void many_init(lua_State *L, many *m)
 {
-	m->call = "Queue:put_many";
+	m->call = CALL(L, "put_many");
 	m->r = mp_ref_self(L, m->call);
 	m->next = 1;
 	m->at = m->total = 0;
@@ -249,6 +260,16 @@ static int take(lua_State *L, mp_ref *r, mp_in *ins, uint32_t max,
 	return rc;
 }
 
+/* After the item: nil, "redelivered" if another had it and did not finish. */
+static int again(lua_State *L, const mp_in *in)
+{
+	if (!in->leased || in->tries < 2)
+		return 1;
+	lua_pushnil(L);
+	lua_pushliteral(L, "redelivered");
+	return 3;
+}
+
 static int get(lua_State *L, mp_ref *r, int64_t deadline, bool nowait,
                const char *call)
 {
@@ -257,12 +278,13 @@ static int get(lua_State *L, mp_ref *r, int64_t deadline, bool nowait,
 	int rc = take(L, r, &in, 1, deadline, call, &n);
 	if (rc != MP_OK)
 		return outcome(L, rc, nowait, call);
-	return mp_message_open(L, r->st, &in, call);
+	mp_message_open(L, r->st, &in, call);
+	return again(L, &in);
 }
 
 static int queue_get(lua_State *L)
 {
-	static const char call[] = "Queue:get";
+	const char *call = CALL(L, "get");
 	mp_ref *r = mp_ref_self(L, call);
 	int64_t deadline = MP_FOREVER;
 	bool nowait = false;
@@ -273,13 +295,13 @@ static int queue_get(lua_State *L)
 
 static int queue_get_nowait(lua_State *L)
 {
-	static const char call[] = "Queue:get_nowait";
+	const char *call = CALL(L, "get_nowait");
 	return get(L, mp_ref_self(L, call), 0, true, call);
 }
 
 static int items_next(lua_State *L)
 {
-	static const char call[] = "Queue:items";
+	const char *call = CALL(L, "items");
 	mp_in in;
 	uint32_t n;
 	mp_ref *r = mp_ref_self(L, call);
@@ -290,16 +312,17 @@ static int items_next(lua_State *L)
 		return mp_fail(L, rc, call);
 	mp_message_open(L, r->st, &in, call);
 	if (lua_isnil(L, -1))
-		mp_misuse(L, call, "a nil item would end the loop; use "
-		          "Queue:get for queues that carry nil");
+		mp_misuse(L, call, "a nil item would end the loop; use get for "
+		          "queues that carry nil");
 	return 1;
 }
 
 static int queue_items(lua_State *L)
 {
-	mp_ref_self(L, "Queue:items");
-	lua_pushvalue(L, lua_upvalueindex(1));
-	lua_pushcclosure(L, items_next, 1);
+	mp_ref_self(L, CALL(L, "items"));
+	for (int i = 1; i <= 3; i++)
+		lua_pushvalue(L, lua_upvalueindex(i));
+	lua_pushcclosure(L, items_next, 3);
 	lua_pushvalue(L, 1);
 	return 2;
 }
@@ -310,9 +333,24 @@ typedef struct batch {
 	mp_ref *r;
 	const char *call;
 	uint32_t n, next;          /* taken; the next to be decoded */
-	lua_Integer total;         /* in the list */
+	lua_Integer total, good;   /* places in the list; items in it */
 	mp_in ins[BATCH];
 } batch;
+
+enum { LIST = 4, WHY, AGAIN };  /* where get_many's results lie */
+
+/* Notes that the item at place i was given out before. */
+static void note_again(lua_State *L, const mp_in *in, lua_Integer i)
+{
+	if (!in->leased || in->tries < 2)
+		return;
+	if (lua_isnil(L, AGAIN)) {
+		lua_newtable(L);
+		lua_replace(L, AGAIN);
+	}
+	lua_pushboolean(L, 1);
+	lua_rawseti(L, AGAIN, i);
+}
 
 static int decode_protected(lua_State *L)
 {
@@ -320,30 +358,37 @@ static int decode_protected(lua_State *L)
 	mp_state *st = b->r->st;
 	while (b->next < b->n) {
 		mp_in *in = &b->ins[b->next];
-		mp_message_read(L, st, in, true, b->call);
-		lua_rawseti(L, 1, ++b->total);
+		mp_message_read(L, st, in, !in->leased, b->call);
+		lua_rawseti(L, 1, b->total + 1);
+		b->total++;
+		b->good++;
 		b->next++;
 		mp_in_done(st->me, in);
 	}
 	return 0;
 }
 
-/* Decodes what was taken into the list at 'list'. An item that cannot be
- * decoded here costs no other: it is left out, and why is put on the stack at
- * 'why' (the first one's reason). */
-static void decode(lua_State *L, batch *b, int list, int why)
+/* Decodes what was taken into the list. An item that cannot be decoded here
+ * costs no other: it is left out (one in work leaves its place empty, for it
+ * counts for task_done), and the first one's reason is put at WHY. */
+static void decode(lua_State *L, batch *b)
 {
+	bool leased = b->ins[0].leased;
+	lua_Integer from = b->total;
 	while (b->next < b->n) {
 		lua_pushcfunction(L, decode_protected);
-		lua_pushvalue(L, list);
+		lua_pushvalue(L, LIST);
 		lua_pushlightuserdata(L, b);
-		if (lua_pcall(L, 2, 0, 0) == LUA_OK)
-			return;
-		if (lua_isnil(L, why))
-			lua_copy(L, -1, why);
+		if (mp_message_pcall(L, 2, 0, leased) == LUA_OK)
+			break;
+		if (lua_isnil(L, WHY))
+			lua_copy(L, -1, WHY);
 		lua_pop(L, 1);
+		b->total += leased;
 		mp_in_done(b->r->st->me, &b->ins[b->next++]);
 	}
+	for (uint32_t i = 0; i < b->n; i++)
+		note_again(L, &b->ins[i], from + i + 1);
 }
 
 static lua_Integer arg_max(lua_State *L, const char *call)
@@ -370,26 +415,26 @@ static void set_n(lua_State *L, int list, lua_Integer n)
 	lua_rawset(L, list);
 }
 
-/* The list; with it, should an item have been undecodable here, why. */
-static int push_taken(lua_State *L, batch *b, int list, int why)
+/* The list; with it, should an item have been undecodable here, why; and the
+ * places of those that were redelivered. */
+static int push_taken(lua_State *L, batch *b)
 {
-	set_n(L, list, b->total);
-	if (lua_isnil(L, why)) {
-		lua_settop(L, list);
-		return 1;
-	}
-	if (!b->total)
+	set_n(L, LIST, b->total);
+	if (!b->good) {
+		lua_settop(L, WHY);
 		return lua_error(L);
-	lua_settop(L, why);
-	return 2;
+	}
+	while (lua_isnil(L, -1))
+		lua_pop(L, 1);
+	return lua_gettop(L) - LIST + 1;
 }
 
 static int queue_get_many(lua_State *L)
 {
 	batch b;
-	b.call = "Queue:get_many";
+	b.call = CALL(L, "get_many");
 	b.r = mp_ref_self(L, b.call);
-	b.total = 0;
+	b.total = b.good = 0;
 	lua_Integer max = arg_max(L, b.call), got = 0;
 	int64_t deadline = mp_arg_timeout(L, 3, b.call);
 	lua_settop(L, 3);
@@ -397,17 +442,17 @@ static int queue_get_many(lua_State *L)
 	if (rc != MP_OK)
 		return outcome(L, rc, false, b.call);
 	lua_createtable(L, (int)b.n, 1);
-	lua_pushnil(L);
+	lua_settop(L, AGAIN);
 	for (;;) {
 		uint32_t asked = up_to(max - got);
 		b.next = 0;
 		got += b.n;
-		decode(L, &b, 4, 5);
+		decode(L, &b);
 		if (b.n < asked || got == max ||
 		    take(L, b.r, b.ins, up_to(max - got), 0, b.call, &b.n) != MP_OK)
 			break;
 	}
-	return push_taken(L, &b, 4, 5);
+	return push_taken(L, &b);
 }
 
 /* ---- lease (for flows: link.c) ------------------------------------------------- */
@@ -475,7 +520,7 @@ static int peek_protected(lua_State *L)
 
 static int queue_peek(lua_State *L)
 {
-	peeked p = { .call = "Queue:peek" };
+	peeked p = { .call = CALL(L, "peek") };
 	mp_ref *r = mp_ref_self(L, p.call);
 	unsigned char *data;
 	int rc = mp_queue_peek(r->st->me, r->body, &data, &p.len);
@@ -492,7 +537,7 @@ static int queue_peek(lua_State *L)
 
 static int queue_close(lua_State *L)
 {
-	static const char call[] = "Queue:close";
+	const char *call = CALL(L, "close");
 	mp_ref *r = mp_ref_self(L, call);
 	int t = lua_type(L, 2);
 	if (t != LUA_TNONE && t != LUA_TNIL && t != LUA_TBOOLEAN)
@@ -512,53 +557,112 @@ static mp_queue_stat stats(lua_State *L, const char *call)
 
 static int queue_qsize(lua_State *L)
 {
-	lua_pushinteger(L, (lua_Integer)stats(L, "Queue:qsize").waiting);
+	lua_pushinteger(L, (lua_Integer)stats(L, CALL(L, "qsize")).waiting);
 	return 1;
 }
 
 static int queue_empty(lua_State *L)
 {
-	lua_pushboolean(L, stats(L, "Queue:empty").waiting == 0);
+	lua_pushboolean(L, stats(L, CALL(L, "empty")).waiting == 0);
 	return 1;
 }
 
 static int queue_full(lua_State *L)
 {
-	mp_queue_stat s = stats(L, "Queue:full");
-	lua_pushboolean(L, s.capacity && s.waiting + s.leased >= s.capacity);
+	lua_pushboolean(L, stats(L, CALL(L, "full")).full);
 	return 1;
 }
 
 static int queue_closed(lua_State *L)
 {
-	lua_pushboolean(L, mp_queue_closed(mp_ref_self(L, "Queue:closed")->body));
+	lua_pushboolean(L, mp_queue_closed(mp_ref_self(L, CALL(L, "closed"))->body));
 	return 1;
 }
 
 /* There is no feeder thread: put has put when it returns. */
 static int queue_join_thread(lua_State *L)
 {
-	mp_ref_self(L, "Queue:join_thread");
+	mp_ref_self(L, CALL(L, "join_thread"));
 	return 0;
 }
 
-static const luaL_Reg methods[] = {
-	{ "put", queue_put },
-	{ "put_nowait", queue_put_nowait },
-	{ "put_many", queue_put_many },
-	{ "get", queue_get },
-	{ "get_nowait", queue_get_nowait },
-	{ "get_many", queue_get_many },
-	{ "items", queue_items },
-	{ "peek", queue_peek },
-	{ "close", queue_close },
-	{ "closed", queue_closed },
-	{ "qsize", queue_qsize },
-	{ "empty", queue_empty },
-	{ "full", queue_full },
-	{ "join_thread", queue_join_thread },
-	{ "cancel_join_thread", queue_join_thread },
+/* ---- JoinableQueue ------------------------------------------------------------- */
+
+static int queue_task_done(lua_State *L)
+{
+	const char *call = CALL(L, "task_done");
+	mp_ref *r = mp_ref_self(L, call);
+	if (mp_queue_task_done(r->st->me, r->body) != MP_OK)
+		mp_misuse(L, call, "this process has no unfinished item of this "
+		          "queue; call it once for each item it has got");
+	return 0;
+}
+
+static int queue_join(lua_State *L)
+{
+	const char *call = CALL(L, "join");
+	mp_ref *r = mp_ref_self(L, call);
+	int64_t deadline = mp_arg_timeout(L, 2, call);
+	int rc;
+	while ((rc = mp_queue_join(r->st->me, r->body, deadline)) == MP_INTERRUPTED)
+		mp_message_interrupt(L, r, call);
+	if (rc == -EDEADLK)
+		mp_misuse(L, call, "this process has unfinished items of this queue "
+		          "itself (%d) and would wait for itself for ever; call "
+		          "task_done before", (int)mp_queue_in_work(r->st->me, r->body));
+	if (rc != MP_OK)
+		return mp_fail(L, rc, call);
+	lua_pushboolean(L, 1);
+	return 1;
+}
+
+/* ---- SimpleQueue --------------------------------------------------------------- */
+
+static int simple_empty(lua_State *L)
+{
+	const char *call = CALL(L, "empty");
+	if (mp_queue_closed(mp_ref_self(L, call)->body))
+		mp_misuse(L, call, "this SimpleQueue is closed");
+	return queue_empty(L);
+}
+
+/* ---- the types ------------------------------------------------------------------ */
+
+#define QUEUE_METHODS \
+	{ "put", queue_put }, \
+	{ "put_nowait", queue_put_nowait }, \
+	{ "put_many", queue_put_many }, \
+	{ "get", queue_get }, \
+	{ "get_nowait", queue_get_nowait }, \
+	{ "get_many", queue_get_many }, \
+	{ "items", queue_items }, \
+	{ "peek", queue_peek }, \
+	{ "close", queue_close }, \
+	{ "closed", queue_closed }, \
+	{ "qsize", queue_qsize }, \
+	{ "empty", queue_empty }, \
+	{ "full", queue_full }, \
+	{ "join_thread", queue_join_thread }, \
+	{ "cancel_join_thread", queue_join_thread }
+
+static const luaL_Reg queue_methods[] = {
+	QUEUE_METHODS,
 	{ "lease", queue_lease },
+	{ NULL, NULL }
+};
+
+static const luaL_Reg joinable_methods[] = {
+	QUEUE_METHODS,
+	{ "task_done", queue_task_done },
+	{ "join", queue_join },
+	{ NULL, NULL }
+};
+
+static const luaL_Reg simple_methods[] = {
+	{ "put", queue_put },
+	{ "get", queue_get },
+	{ "empty", simple_empty },
+	{ "close", queue_close },
 	{ NULL, NULL }
 };
 
@@ -580,17 +684,15 @@ static uint64_t arg_maxsize(lua_State *L, const char *call)
 	return (uint64_t)n;
 }
 
-static int new_queue(lua_State *L)
+static int create(lua_State *L, uint64_t max, uint32_t flags, const char *call)
 {
-	static const char call[] = "mp.Queue";
 	mp_handle h;
-	uint64_t max = arg_maxsize(L, call);
 	mp_state *st = mp_state_of(L);
 	mp_self *me = mp_state_self(L, st, call);
 	bool tried = false;
 	int rc;
 	do
-		rc = mp_queue_create(me, max, 0, &h);
+		rc = mp_queue_create(me, max, flags, &h);
 	while (mp_make_room(L, rc, &tried));
 	if (rc != MP_OK)
 		return mp_fail(L, rc, call);
@@ -598,9 +700,33 @@ static int new_queue(lua_State *L)
 	return 1;
 }
 
+static int new_queue(lua_State *L)
+{
+	static const char call[] = "mp.Queue";
+	return create(L, arg_maxsize(L, call), 0, call);
+}
+
+static int new_joinable(lua_State *L)
+{
+	static const char call[] = "mp.JoinableQueue";
+	return create(L, arg_maxsize(L, call), MP_Q_JOINABLE, call);
+}
+
+static int new_simple(lua_State *L)
+{
+	return create(L, 0, MP_Q_SIMPLE, "mp.SimpleQueue");
+}
+
 void mp_open_queue(lua_State *L)
 {
-	mp_type_define(L, MP_T_QUEUE, "Queue", methods);
-	lua_pushcfunction(L, new_queue);
-	lua_setfield(L, -2, "Queue");
+	static const luaL_Reg functions[] = {
+		{ "Queue", new_queue },
+		{ "JoinableQueue", new_joinable },
+		{ "SimpleQueue", new_simple },
+		{ NULL, NULL }
+	};
+	mp_type_define(L, MP_T_QUEUE, "Queue", queue_methods);
+	mp_type_define(L, MP_T_JOINABLE_QUEUE, "JoinableQueue", joinable_methods);
+	mp_type_define(L, MP_T_SIMPLE_QUEUE, "SimpleQueue", simple_methods);
+	luaL_setfuncs(L, functions, 0);
 }

@@ -290,16 +290,18 @@ static int ref_tostring(lua_State *L)
 	return 1;
 }
 
-/* Sets t[name] = f for those whose name begins with "__", or for the others. */
-static void set_functions(lua_State *L, int t, int meta, int methods,
+/* Sets t[name] = f for those whose name begins with "__", or for the others.
+ * The table of methods lies behind the metatable. */
+static void set_functions(lua_State *L, int t, int meta, enum mp_type type,
                           const luaL_Reg *list, bool events)
 {
 	for (; list->name; list++) {
 		if ((strncmp(list->name, "__", 2) == 0) != events)
 			continue;
 		lua_pushvalue(L, meta);
-		lua_pushvalue(L, methods);
-		lua_pushcclosure(L, list->func, 2);
+		lua_pushvalue(L, meta + 1);
+		lua_pushinteger(L, type);
+		lua_pushcclosure(L, list->func, 3);
 		lua_setfield(L, t, list->name);
 	}
 }
@@ -318,9 +320,9 @@ void mp_type_define(lua_State *L, enum mp_type type, const char *name, const lua
 	lua_setfield(L, meta, "__name");
 	lua_pushvalue(L, index);
 	lua_setfield(L, meta, "__index");
-	set_functions(L, meta, meta, index, common, true);
-	set_functions(L, meta, meta, index, methods, true);
-	set_functions(L, index, meta, index, methods, false);
+	set_functions(L, meta, meta, type, common, true);
+	set_functions(L, meta, meta, type, methods, true);
+	set_functions(L, index, meta, type, methods, false);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &types_key);
 	lua_pushvalue(L, meta);
 	lua_rawseti(L, -2, type);

@@ -30,10 +30,19 @@ static int init(mp_self *me, void *body, void *arg)
 	return MP_OK;
 }
 
+static enum mp_type type_of(uint32_t flags)
+{
+	return flags & MP_Q_JOINABLE ? MP_T_JOINABLE_QUEUE
+	     : flags & MP_Q_SIMPLE ? MP_T_SIMPLE_QUEUE : MP_T_QUEUE;
+}
+
 int mp_queue_create(mp_self *me, uint64_t capacity, uint32_t flags, mp_handle *h)
 {
 	struct settings st = { capacity, flags, h };
-	int rc = mp_obj_create(me, MP_T_QUEUE, sizeof(mp_queue), init, &st, h);
+	int rc;
+	if (flags & MP_Q_JOINABLE)
+		st.flags |= MP_Q_DRAIN_ALL;
+	rc = mp_obj_create(me, type_of(flags), sizeof(mp_queue), init, &st, h);
 	/* Not before: killed until then, the sweep must find its own segment. */
 	if (rc == MP_OK)
 		mp_settle(me, atomic_load(&mp_queue_body(me->shm, *h)->first));
@@ -42,7 +51,9 @@ int mp_queue_create(mp_self *me, uint64_t capacity, uint32_t flags, mp_handle *h
 
 mp_queue *mp_queue_body(const mp_shm *s, mp_handle h)
 {
-	return mp_obj_body(s, h, MP_T_QUEUE);
+	enum mp_type t = mp_obj_type(s, h);
+	return t == MP_T_QUEUE || t == MP_T_JOINABLE_QUEUE || t == MP_T_SIMPLE_QUEUE
+	       ? mp_obj_body(s, h, t) : NULL;
 }
 
 /* ---- segments --------------------------------------------------------------- */
@@ -113,6 +124,7 @@ static void drop_all(mp_self *me, mp_queue *q)
 	mp_queue_repair_head(me, q);
 	mp_queue_retire(me, q);
 	mp_unlatch(me, &q->head_latch);
+	mp_queue_told_done(me, q);
 	if (n && atomic_load(&q->lists)) {
 		atomic_store(&me->shm->h->gc, 1);
 		mp_wake_keeper(me->shm);
@@ -122,7 +134,10 @@ static void drop_all(mp_self *me, mp_queue *q)
 void mp_queue_close(mp_self *me, mp_queue *q, bool drop)
 {
 	mp_queue_lock_tail(me, q);
-	atomic_store(&q->closed, 1);
+	if (drop && q->flags & MP_Q_JOINABLE)
+		atomic_store(&q->closed, MP_Q_DROPPED);
+	else if (!atomic_load(&q->closed))
+		atomic_store(&q->closed, MP_Q_CLOSED);
 	mp_unlatch(me, &q->tail_latch);
 	if (drop)
 		drop_all(me, q);
@@ -154,6 +169,7 @@ bool mp_queue_ready(const mp_queue *q, const mp_shm *s)
 	uint64_t i = atomic_load_explicit(&q->head, memory_order_acquire) - seg->base;
 	const mp_cell *c = i < MP_CELLS ? &seg->cells[i] : NULL;
 	uint64_t next;
+	uint32_t closed;
 	if (i == MP_CELLS) {
 		next = atomic_load_explicit(&seg->next, memory_order_acquire);
 		c = next ? ((const mp_seg *)mp_at(s, next))->cells : NULL;
@@ -161,9 +177,8 @@ bool mp_queue_ready(const mp_queue *q, const mp_shm *s)
 	if (i > MP_CELLS ||
 	    (c && atomic_load_explicit(&c->state, memory_order_acquire) >> MP_CELL_SHIFT != MP_CELL_EMPTY))
 		return true;
-	if (!atomic_load_explicit(&q->closed, memory_order_acquire))
-		return false;
-	return !(q->flags & MP_Q_DRAIN_ALL) || atomic_load(&q->taken) == atomic_load(&q->ndone);
+	closed = atomic_load_explicit(&q->closed, memory_order_acquire);
+	return closed && mp_queue_final(q, closed);
 }
 
 void mp_queue_stats(mp_self *me, mp_queue *q, mp_queue_stat *st)
@@ -174,6 +189,7 @@ void mp_queue_stats(mp_self *me, mp_queue *q, mp_queue_stat *st)
 	st->waiting = st->put - atomic_load(&q->taken);
 	st->leased = atomic_load(&q->taken) - atomic_load(&q->ndone);
 	st->capacity = q->capacity;
+	st->full = !mp_queue_has_room(q);
 	mp_unlatch(me, &q->head_latch);
 	mp_unlatch(me, &q->tail_latch);
 }
@@ -201,8 +217,10 @@ int mp_queue_peek(mp_self *me, mp_queue *q, unsigned char **data, size_t *len)
 		}
 		off = atomic_load_explicit(&seg->next, memory_order_acquire);
 	}
+	if (rc == MP_EMPTY && mp_queue_closed(q) && mp_queue_final(q, atomic_load(&q->closed)))
+		rc = MP_CLOSED;
 	mp_unlatch(me, &q->head_latch);
-	return rc == MP_EMPTY && mp_queue_closed(q) ? MP_CLOSED : rc;
+	return rc;
 }
 
 static mp_word *readiness(void *body)
@@ -210,12 +228,41 @@ static mp_word *readiness(void *body)
 	return &((mp_queue *)body)->getters;
 }
 
-const mp_type_ops mp_queue_ops = {
-	.name = "Queue",
-	.repair = mp_queue_op_repair,
-	.release = mp_queue_op_release,
-	.wake = mp_queue_op_wake,
-	.destroy = mp_queue_op_destroy,
-	.readiness = readiness,
-	.contents = mp_queue_op_contents,
-};
+static bool ready(mp_self *me, void *body)
+{
+	return mp_queue_ready(body, me->shm);
+}
+
+static bool stuck(const mp_shm *s, void *body, mp_aid who, uint32_t what, mp_aid *on)
+{
+	mp_queue *q = body;
+	(void)who;
+	*on = 0;
+	switch (what) {
+	case MP_W_GET:
+		return !mp_queue_ready(q, s);
+	case MP_W_PUT:
+	case MP_W_COMMIT:
+		return !atomic_load(&q->closed) && !mp_queue_has_room(q);
+	case MP_W_QJOIN:
+		return !mp_queue_finished(q);
+	default:
+		return false;
+	}
+}
+
+#define QUEUE_OPS(NAME) { \
+	.name = NAME, \
+	.repair = mp_queue_op_repair, \
+	.release = mp_queue_op_release, \
+	.wake = mp_queue_op_wake, \
+	.destroy = mp_queue_op_destroy, \
+	.readiness = readiness, \
+	.ready = ready, \
+	.stuck = stuck, \
+	.contents = mp_queue_op_contents, \
+}
+
+const mp_type_ops mp_queue_ops = QUEUE_OPS("Queue");
+const mp_type_ops mp_joinable_queue_ops = QUEUE_OPS("JoinableQueue");
+const mp_type_ops mp_simple_queue_ops = QUEUE_OPS("SimpleQueue");

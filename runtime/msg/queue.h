@@ -18,7 +18,8 @@
  * order of the stores in queue_commit.c is the argument.
  *
  * A plain get is at most once (a consumer that dies takes its item along); a
- * leased item is handed on exactly once.
+ * leased item is handed on exactly once. An item of a joinable queue is leased
+ * by get and DONE by task_done: at least once, and finished exactly once.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef MP_QUEUE_H
@@ -58,18 +59,22 @@ typedef struct mp_in {
 	uint16_t label;
 	uint8_t tries;             /* deliveries, this one included; 255: or more */
 	uint8_t flags;
+	bool leased;               /* block and handles stay the queue's */
 	uint32_t nhandles;
 	const mp_handle *handles;
 	uint64_t block;            /* mine, to be freed; 0: none */
-	unsigned char copy[MP_INLINE];
+	_Alignas(8) unsigned char copy[MP_INLINE];
 } mp_in;
 
 enum { MP_Q_COUNT_LEASED = 1,  /* capacity counts items in work */
-       MP_Q_DRAIN_ALL = 2 };   /* closed to readers only when nothing is leased to others */
+       MP_Q_DRAIN_ALL = 2,     /* closed to readers only when nothing is leased to others */
+       MP_Q_JOINABLE = 4,      /* get leases until task_done; implies DRAIN_ALL */
+       MP_Q_SIMPLE = 8 };      /* by another name */
 
 typedef struct mp_queue mp_queue;
 
 int mp_queue_create(mp_self *me, uint64_t capacity, uint32_t flags, mp_handle *h);  /* capacity 0: unlimited */
+/* A queue of any kind, or NULL. */
 mp_queue *mp_queue_body(const mp_shm *s, mp_handle h);
 
 /* Copies a message into a private form. 0, MP_NOMEM, MP_TOOBIG. */
@@ -84,12 +89,25 @@ int mp_queue_put(mp_self *me, mp_queue *q, mp_out *outs, uint32_t n,
                  int64_t deadline, uint32_t *nput);
 
 /* Takes 1 to max messages, waiting only for the first. 0, MP_EMPTY (deadline
- * 0), MP_TIMEOUT, MP_CLOSED (and drained), MP_INTERRUPTED. */
+ * 0), MP_TIMEOUT, MP_CLOSED (and drained), MP_INTERRUPTED; from a joinable
+ * queue, whose items stay mine (me->works) until task_done, also MP_NOMEM. */
 int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                  int64_t deadline, uint32_t *ngot);
 void mp_in_done(mp_self *me, mp_in *in);
 
-/* The same, but the items stay mine (me->leases) until mp_queue_commit ends
+/* Of a joinable queue: ends the oldest item that I have in work. 0, or -EPERM:
+ * there is none. What is in work when I end, in whatever way, the sweep gives
+ * back to the head of the queue. */
+int mp_queue_task_done(mp_self *me, mp_queue *q);
+/* Items of q that I have in work. */
+uint32_t mp_queue_in_work(const mp_self *me, const mp_queue *q);
+/* Waits until every item put is finished. 0, MP_TIMEOUT, MP_INTERRUPTED, or
+ * -EDEADLK: no deadline, and I have unfinished ones myself. */
+int mp_queue_join(mp_self *me, mp_queue *q, int64_t deadline);
+/* Frees the list of what I have in work; the items stay in work. */
+void mp_works_free(mp_self *me);
+
+/* As get, but the items stay mine (me->leases) until mp_queue_commit ends
  * or mp_queue_release gives them back; ins point into shared memory. */
 int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                    int64_t deadline, uint32_t *ngot);
@@ -112,6 +130,7 @@ int mp_queue_commit(mp_self *me, mp_batch *batches, uint32_t n, int64_t deadline
 /* Copies the next message without taking it. Its bytes are the caller's to
  * free() (*data), handle list stripped. */
 int mp_queue_peek(mp_self *me, mp_queue *q, unsigned char **data, size_t *len);
+/* drop: with what is inside, and, of a joinable queue, what comes back. */
 void mp_queue_close(mp_self *me, mp_queue *q, bool drop);
 bool mp_queue_closed(const mp_queue *q);
 
@@ -120,11 +139,12 @@ typedef struct mp_queue_stat {
 	uint64_t leased;           /* taken and not yet finished */
 	uint64_t put;              /* ever */
 	uint64_t capacity;         /* 0: unlimited */
+	bool full;
 } mp_queue_stat;
 void mp_queue_stats(mp_self *me, mp_queue *q, mp_queue_stat *st);
 /* Looks as if a get would not wait: an item is there, or it is closed. */
 bool mp_queue_ready(const mp_queue *q, const mp_shm *s);
 
-extern const mp_type_ops mp_queue_ops;
+extern const mp_type_ops mp_queue_ops, mp_joinable_queue_ops, mp_simple_queue_ops;
 
 #endif

@@ -9,10 +9,12 @@
 
 #include "queue.h"
 
+enum { MP_Q_OPEN, MP_Q_CLOSED, MP_Q_DROPPED };  /* closed with what comes back */
+
 struct mp_queue {
 	uint64_t capacity;           /* 0: unlimited */
 	uint32_t flags;              /* MP_Q_* */
-	mp_word closed;              /* set under the tail latch */
+	mp_word closed;              /* MP_Q_OPEN, ...; set under the tail latch */
 	mp_handle self;
 	mp_word lists;               /* 1: a message listed handles, ever */
 
@@ -32,6 +34,7 @@ struct mp_queue {
 
 	_Alignas(64) mp_ec getters;
 	_Alignas(64) mp_ec putters;
+	mp_ec joiners;               /* wait until ndone is tail */
 };
 _Static_assert(sizeof(mp_queue) == 320, "five lines");
 
@@ -68,6 +71,19 @@ static inline bool mp_queue_has_room(const mp_queue *q)
 	       atomic_load_explicit(&q->tail, memory_order_relaxed) < mp_queue_freed(q) + q->capacity;
 }
 
+/* Can readers of an empty queue that was closed so get nothing any more? */
+static inline bool mp_queue_final(const mp_queue *q, uint32_t closed)
+{
+	return !(q->flags & MP_Q_DRAIN_ALL) || closed == MP_Q_DROPPED ||
+	       atomic_load(&q->taken) == atomic_load(&q->ndone);
+}
+/* Is everything that was put finished? A look: wrong only in the direction of
+ * true, while a producer is about to count what it has published. */
+static inline bool mp_queue_finished(const mp_queue *q)
+{
+	return atomic_load(&q->ndone) >= atomic_load(&q->tail);
+}
+
 /* Latch an end, repaired if its last holder died. */
 void mp_queue_lock_tail(mp_self *me, mp_queue *q);
 void mp_queue_lock_head(mp_self *me, mp_queue *q);
@@ -86,8 +102,14 @@ void mp_queue_retire(mp_self *me, mp_queue *q);
 void mp_queue_roomier(mp_self *me, mp_queue *q, uint32_t n);
 /* head latched: indices and counts from the cells. */
 void mp_queue_repair_head(mp_self *me, mp_queue *q);
+/* head free again: wakes who waits for what was finished, or for the last
+ * items that others had in work. */
+void mp_queue_told_done(mp_self *me, mp_queue *q);
 /* Room for n more leases in me->leases; false: no memory. */
 bool mp_lease_room(mp_self *me, uint32_t n);
+/* The same for items of q in me->works; there is room: one more. */
+bool mp_work_room(mp_self *me, const mp_queue *q, uint32_t n);
+void mp_work_add(mp_self *me, const mp_queue *q, const mp_lease *l);
 /* Waits for room in q. */
 int mp_queue_wait_room(mp_self *me, mp_queue *q, int64_t deadline, uint32_t what);
 

@@ -32,7 +32,6 @@ static void finish_queue(mp_self *me, uint32_t *i)
 	uint64_t at = me->leases[*i].queue;
 	mp_queue *q = mp_at(me->shm, at);
 	uint32_t from = *i;
-	bool last;
 	mp_queue_lock_head(me, q);
 	for (; *i < me->nleases && me->leases[*i].queue == at; ++*i) {
 		const mp_lease *l = &me->leases[*i];
@@ -43,11 +42,9 @@ static void finish_queue(mp_self *me, uint32_t *i)
 		mp_queue_count_done(q, mp_at(me->shm, l->seg));
 	}
 	mp_queue_retire(me, q);
-	last = atomic_load(&q->closed) && atomic_load(&q->taken) == atomic_load(&q->ndone);
 	mp_unlatch(me, &q->head_latch);
 	mp_queue_roomier(me, q, *i - from);
-	if (last)  /* consumers that wait for what we might have given back */
-		mp_queue_published(me, q, INT_MAX);
+	mp_queue_told_done(me, q);
 }
 
 static void finish_inputs(mp_self *me)

@@ -63,6 +63,7 @@ void mp_queue_lock_head(mp_self *me, mp_queue *q)
 		mp_queue_repair_head(me, q);
 		mp_queue_retire(me, q);
 		mp_ec_notify(&q->putters, INT_MAX);
+		mp_ec_notify(&q->joiners, INT_MAX);
 	}
 }
 
@@ -97,6 +98,7 @@ static void describe(mp_self *me, const mp_cell *c, mp_in *in, bool copy)
 	in->tries = c->tries;
 	in->flags = c->flags;
 	in->block = block;
+	in->leased = false;
 	if (block) {
 		in->data = mp_at(me->shm, block);
 	} else if (copy) {
@@ -130,35 +132,51 @@ static void consume(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in
 	mp_queue_count_done(q, seg);
 }
 
-/* head latched: READY -> LEASED|me. */
-static void borrow(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
+/* head latched: READY -> LEASED|me, of that kind. */
+static mp_lease lend(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, unsigned kind)
 {
 	if (c->tries < UINT8_MAX)
 		c->tries++;
-	atomic_store_explicit(&c->state, mp_cell_word(MP_CELL_LEASED_TXN, me->aid), memory_order_release);
+	MP_CRASHPOINT("lease.counted");
+	atomic_store_explicit(&c->state, mp_cell_word(kind, me->aid), memory_order_release);
 	MP_CRASHPOINT("lease.leased");
 	count_taken(q);
-	describe(me, c, in, false);
-	in->block = 0;  /* stays the cell's until the commit */
-	me->leases[me->nleases++] = (mp_lease){
+	return (mp_lease){
 		.queue = mp_off(me->shm, q), .cell = mp_off(me->shm, c),
 		.seg = mp_off(me->shm, seg), .block = mp_cell_block(c),
 	};
 }
 
+/* Until the commit. */
+static void borrow(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
+{
+	me->leases[me->nleases++] = lend(me, q, seg, c, MP_CELL_LEASED_TXN);
+	describe(me, c, in, false);
+	in->block = 0;  /* stays the cell's */
+}
+
+/* Until task_done. */
+static void keep(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
+{
+	mp_lease l = lend(me, q, seg, c, MP_CELL_LEASED);
+	mp_work_add(me, q, &l);
+	describe(me, c, in, true);
+	in->leased = true;
+}
+
 static uint32_t leased_here(const mp_self *me, const mp_queue *q)
 {
-	uint32_t n = 0;
+	uint32_t n = mp_queue_in_work(me, q);
 	for (uint32_t i = 0; i < me->nleases; i++)
 		n += me->leases[i].queue == mp_off(me->shm, q);
 	return n;
 }
 
-/* Nothing is there, and nothing can come any more. head latched. */
-static bool drained(const mp_self *me, const mp_queue *q)
+/* Nothing is there, and nothing can come any more; nobody waits for what it
+ * has in work itself. */
+static bool drained(const mp_self *me, const mp_queue *q, uint32_t closed)
 {
-	return !(q->flags & MP_Q_DRAIN_ALL) || leased_here(me, q) ||
-	       atomic_load(&q->taken) == atomic_load(&q->ndone);
+	return closed && (mp_queue_final(q, closed) || leased_here(me, q));
 }
 
 typedef void take_fn(mp_self *, mp_queue *, mp_seg *, mp_cell *, mp_in *);
@@ -167,7 +185,7 @@ typedef void take_fn(mp_self *, mp_queue *, mp_seg *, mp_cell *, mp_in *);
 static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_t *n, take_fn *take)
 {
 	/* Before the look: what was put before it closed is seen by the look. */
-	bool closed = atomic_load_explicit(&q->closed, memory_order_acquire);
+	uint32_t closed = atomic_load_explicit(&q->closed, memory_order_acquire);
 	int rc;
 	*n = 0;
 	mp_queue_lock_head(me, q);
@@ -192,7 +210,7 @@ static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_
 	}
 	if (*n)
 		mp_queue_retire(me, q);
-	rc = *n ? MP_OK : closed && drained(me, q) ? MP_CLOSED : MP_EMPTY;
+	rc = *n ? MP_OK : drained(me, q, closed) ? MP_CLOSED : MP_EMPTY;
 	mp_unlatch(me, &q->head_latch);
 	if (*n)
 		mp_queue_roomier(me, q, *n);
@@ -207,7 +225,8 @@ struct watch {
 static bool something(void *arg)
 {
 	struct watch *w = arg;
-	return mp_queue_ready(w->q, w->me->shm);
+	return mp_queue_ready(w->q, w->me->shm) ||
+	       (atomic_load_explicit(&w->q->closed, memory_order_relaxed) && leased_here(w->me, w->q));
 }
 
 static int take(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
@@ -233,12 +252,17 @@ static int take(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
 int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                  int64_t deadline, uint32_t *ngot)
 {
-	return take(me, q, ins, max, deadline, ngot, consume);
+	*ngot = 0;
+	if (!(q->flags & MP_Q_JOINABLE))
+		return take(me, q, ins, max, deadline, ngot, consume);
+	if (!mp_work_room(me, q, max))
+		return MP_NOMEM;
+	return take(me, q, ins, max, deadline, ngot, keep);
 }
 
 void mp_in_done(mp_self *me, mp_in *in)
 {
-	if (in->block)
+	if (in->block && !in->leased)
 		mp_free(me, in->block);
 	in->block = 0;
 }

@@ -21,12 +21,21 @@ void mp_queue_op_repair(mp_self *me, void *body, mp_aid dead)
 	mp_unlatch(me, &q->tail_latch);
 }
 
-/* A cell of the dead: finished if its transaction was committed, else back. */
-static bool give_back(mp_self *me, mp_cell *c, mp_aid dead, bool committed)
+/* What the sweep does to leases. */
+struct ending {
+	mp_aid dead;
+	bool committed;   /* its transaction */
+	bool dropped;     /* the queue was closed with what comes back */
+};
+
+/* A cell of the dead: finished or dropped, else back. */
+static bool give_back(mp_self *me, mp_cell *c, const struct ending *e)
 {
 	uint32_t st = atomic_load(&c->state);
 	uint64_t block = mp_cell_block(c);
-	if (st == mp_cell_word(MP_CELL_LEASED_TXN, dead) && committed) {
+	bool txn = st == mp_cell_word(MP_CELL_LEASED_TXN, e->dead);
+	bool work = st == mp_cell_word(MP_CELL_LEASED, e->dead);
+	if ((txn && e->committed) || (work && e->dropped)) {
 		if (block)
 			mp_take(me, block);
 		mp_cell_done(c);
@@ -34,7 +43,7 @@ static bool give_back(mp_self *me, mp_cell *c, mp_aid dead, bool committed)
 			mp_free(me, block);
 		return true;
 	}
-	if (st != mp_cell_word(MP_CELL_LEASED_TXN, dead) && st != mp_cell_word(MP_CELL_LEASED, dead))
+	if (!txn && !work)
 		return false;
 	atomic_store_explicit(&c->state, mp_cell_word(MP_CELL_READY, 0), memory_order_release);
 	MP_CRASHPOINT("sweep.returned");
@@ -57,14 +66,16 @@ static bool nothing_leased(mp_queue *q)
 void mp_queue_op_release(mp_self *me, void *body, mp_aid dead)
 {
 	mp_queue *q = body;
-	bool committed = atomic_load(&mp_slot_of(me->shm, dead)->commit), changed = false;
+	struct ending e = { dead, atomic_load(&mp_slot_of(me->shm, dead)->commit), false };
+	bool changed = false;
 	if (nothing_leased(q))
 		return;
 	mp_queue_lock_head(me, q);
+	e.dropped = atomic_load(&q->closed) == MP_Q_DROPPED;
 	for (uint64_t off = atomic_load(&q->first); off;) {
 		mp_seg *seg = mp_seg_at(me, off);
 		for (uint32_t i = 0; i < MP_CELLS; i++)
-			changed |= give_back(me, &seg->cells[i], dead, committed);
+			changed |= give_back(me, &seg->cells[i], &e);
 		off = atomic_load_explicit(&seg->next, memory_order_acquire);
 	}
 	if (changed) {
@@ -84,6 +95,7 @@ void mp_queue_op_wake(mp_self *me, void *body)
 	if (atomic_load(&q->head_latch) & MP_WAIT)
 		mp_futex_wake(&q->head_latch, INT_MAX);
 	mp_ec_notify(&q->putters, INT_MAX);
+	mp_ec_notify(&q->joiners, INT_MAX);
 	mp_queue_published(me, q, INT_MAX);
 }
 

@@ -38,6 +38,8 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_ARRAY] = &mp_array_ops,
 	[MP_T_BUFFER] = &mp_buffer_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
+	[MP_T_JOINABLE_QUEUE] = &mp_joinable_queue_ops,
+	[MP_T_SIMPLE_QUEUE] = &mp_simple_queue_ops,
 };
 
 /* ---- forks behind our back --------------------------------------------------- */
@@ -218,6 +220,7 @@ static void close_all(mp_runtime *rt)
 	rt->shm.keeper_fd = -1;
 	close_pair(rt->orphans);
 	free(rt->self.leases);
+	mp_works_free(&rt->self);
 	mp_shm_unmap(&rt->shm);
 }
 
@@ -329,6 +332,7 @@ void mp_runtime_become(mp_runtime *rt)
 	empty_lists(rt);
 	free(rt->self.leases);  /* its creator's */
 	rt->self.leases = NULL;
+	mp_works_free(&rt->self);
 }
 
 /* ---- closing ------------------------------------------------------------------------------ */

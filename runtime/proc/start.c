@@ -229,7 +229,7 @@ _Noreturn void mp_process_exit(mp_runtime *rt, int status)
 		atomic_store(&p->leaving, MP_STATUS_KNOWN | ((uint32_t)status & 0xff) << 8);
 	mp_obj_forget(me, me->aid);
 	MP_CRASHPOINT("exit.forgotten");
-	if (!rt->unclean && !me->held)  /* else its sweep frees them at once */
+	if (!rt->unclean && !me->held)  /* else its sweep gives it back at once */
 		atomic_store(&me->slot->clean, 1);
 	_exit(status);
 }

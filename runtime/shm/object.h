@@ -26,7 +26,7 @@ typedef uint64_t mp_handle;
 enum mp_type { MP_T_NONE, MP_T_PROCESS, MP_T_LOCK, MP_T_RLOCK, MP_T_SEMAPHORE,
                MP_T_EVENT, MP_T_CONDITION, MP_T_BARRIER, MP_T_VALUE, MP_T_ARRAY,
                MP_T_BUFFER, MP_T_QUEUE, MP_T_PIPE, MP_T_DICT, MP_T_LIST,
-               MP_T_FD };
+               MP_T_FD, MP_T_JOINABLE_QUEUE, MP_T_SIMPLE_QUEUE };
 
 /* States of an entry's word, in its low byte. */
 enum { MP_OBJ_FREE, MP_OBJ_LIVE, MP_OBJ_DYING, MP_OBJ_CONDEMNED };

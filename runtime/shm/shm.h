@@ -35,6 +35,13 @@ typedef struct mp_lease {
 	uint64_t block;               /* offset of its block, 0: inline */
 } mp_lease;
 
+/* One JoinableQueue's items that an actor has got and not finished. */
+typedef struct mp_work {
+	uint64_t queue;               /* handle */
+	mp_lease *items;              /* [first, first + n), oldest first */
+	uint32_t first, n, cap;
+} mp_work;
+
 typedef struct mp_self {
 	mp_shm *shm;
 	mp_aid aid;
@@ -43,7 +50,9 @@ typedef struct mp_self {
 	uint32_t pos[MP_CLASSES];
 	mp_lease *leases;             /* taken and not yet finished */
 	uint32_t nleases, leases_cap;
-	uint32_t held;                /* locks of the script's; 0 at the end: a clean end */
+	mp_work *works;               /* of JoinableQueues; each item counts in held */
+	uint32_t nworks;
+	uint32_t held;                /* the script's locks and items in work; 0 at the end: a clean end */
 	bool counts;                  /* took something that counts: see mp_obj_leave */
 	uint32_t starved;             /* memory waits in a row in which everybody waited */
 	int spin;                     /* -1: as the load says, else a fixed number of turns */
