@@ -289,8 +289,8 @@ static int core_store(lua_State *L)
 	if (!p)
 		return 0;
 	mp_encode(L, st->codec, 2, lua_gettop(L) - 1, call, &e);
-	lua_pushboolean(L, mp_process_store(me, where(L, 1, p), kind, e.parts, e.nparts,
-	                                    e.len, e.handles, e.nhandles) == MP_OK);
+	lua_pushboolean(L, mp_stored_put(me, where(L, 1, p), kind, e.parts, e.nparts,
+	                                 e.len, e.handles, e.nhandles) == MP_OK);
 	return 1;
 }
 
@@ -298,13 +298,13 @@ static int core_fetch(lua_State *L)
 {
 	static const char call[] = "Process:result";
 	mp_ref *r = check(L, call);
-	const mp_stored *s = mp_process_stored(r->st->me->shm, where(L, 2, r->body));
+	const mp_stored *s = mp_stored_get(r->st->me->shm, where(L, 2, r->body));
 	mp_in in = { .tries = 1 };
 	if (!s)
 		return 0;
 	in.handles = s->handles;
 	in.nhandles = s->nhandles;
-	in.data = (const unsigned char *)(s->handles + s->nhandles);
+	in.data = mp_stored_bytes(s);
 	in.len = (uint32_t)s->len;
 	lua_pushboolean(L, s->kind == SENT);
 	return mp_message_read(L, r->st, &in, false, call) + 1;

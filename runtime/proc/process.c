@@ -85,41 +85,6 @@ bool mp_process_code(const mp_process *p, int *code)
 	return true;
 }
 
-/* ---- outcome ------------------------------------------------------------- */
-
-int mp_process_store(mp_self *me, _Atomic uint64_t *where, uint32_t kind, const mp_part *parts, size_t nparts, size_t len,
-                     const mp_handle *handles, uint32_t nhandles)
-{
-	size_t head = sizeof(mp_stored) + nhandles * sizeof *handles;
-	int rc;
-	uint64_t block = mp_alloc(me, head + len, mp_off(me->shm, where), &rc);
-	mp_stored *st = mp_at(me->shm, block);
-	char *to = (char *)st + head;
-	if (!block)
-		return rc;
-	st->len = len;
-	st->nhandles = nhandles;
-	st->kind = kind;
-	for (uint32_t i = 0; i < nhandles; i++) {
-		st->handles[i] = handles[i];
-		mp_obj_sending(me, handles[i]);
-	}
-	for (size_t i = 0; i < nparts; i++) {
-		memcpy(to, parts[i].data, parts[i].len);
-		to += parts[i].len;
-	}
-	MP_CRASHPOINT("process.stored");
-	atomic_store(where, block);
-	mp_settle(me, block);
-	return 0;
-}
-
-const mp_stored *mp_process_stored(const mp_shm *s, _Atomic uint64_t *where)
-{
-	uint64_t block = atomic_load(where);
-	return block ? mp_at(s, block) : NULL;
-}
-
 /* ---- its end --------------------------------------------------------------- */
 
 void mp_process_ended(mp_self *me, mp_process *p, int status)
@@ -205,32 +170,18 @@ static void wake(mp_self *me, void *body)
 	mp_ec_notify(&p->ec, INT_MAX);
 }
 
-static void free_block(mp_self *me, _Atomic uint64_t *where)
-{
-	uint64_t block = atomic_load(where);
-	if (!block)
-		return;
-	mp_take(me, block);
-	atomic_store(where, 0);
-	mp_free(me, block);
-}
-
 static void destroy(mp_self *me, void *body)
 {
 	mp_process *p = body;
-	free_block(me, &p->result);
-	free_block(me, &p->error);
+	mp_stored_free(me, &p->result);
+	mp_stored_free(me, &p->error);
 }
 
 static void contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)
 {
 	mp_process *p = body;
-	_Atomic uint64_t *where[] = { &p->result, &p->error };
-	for (int k = 0; k < 2; k++) {
-		const mp_stored *st = mp_process_stored(me->shm, where[k]);
-		for (uint32_t i = 0; st && i < st->nhandles; i++)
-			mark(ud, st->handles[i]);
-	}
+	mp_stored_mark(me->shm, &p->result, mark, ud);
+	mp_stored_mark(me->shm, &p->error, mark, ud);
 }
 
 static mp_word *readiness(void *body)

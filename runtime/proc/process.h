@@ -13,8 +13,8 @@
 #ifndef MP_PROCESS_H
 #define MP_PROCESS_H
 
-#include "../base/part.h"
 #include "../shm/eventcount.h"
+#include "../shm/stored.h"
 #include "runtime.h"
 
 enum { MP_P_NEW, MP_P_STARTED, MP_P_ENDED };
@@ -36,8 +36,8 @@ typedef struct mp_process {
 	mp_word children;          /* how many it created: for default names */
 	mp_word leaving;           /* as status; written by itself just before it exits */
 	_Atomic uint64_t starttime;
-	_Atomic uint64_t result;   /* block: what target returned, a message */
-	_Atomic uint64_t error;    /* block: the error object, a message */
+	_Atomic uint64_t result;   /* stored: what target returned */
+	_Atomic uint64_t error;    /* stored: the error that it raised */
 	mp_handle self;
 	mp_handle creator;         /* its creator's process object */
 	char identity[64];         /* "" in main, "2:1" for the first child of main's second */
@@ -62,22 +62,6 @@ int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why);
 /* The child's orderly end: its children are joined (daemons ended), stdio
  * flushed, the slot marked clean, _exit(status). Never returns. */
 _Noreturn void mp_process_exit(mp_runtime *rt, int status);
-
-/* What target returned, or the error that it raised. Layout: this, the
- * handles, the bytes. */
-typedef struct mp_stored {
-	uint64_t len;              /* of the bytes */
-	uint32_t nhandles;
-	uint32_t kind;             /* for the floors above */
-	mp_handle handles[];
-} mp_stored;
-
-/* Stores a message as the result (or error) of this process. 0, MP_NOMEM,
- * MP_TOOBIG. */
-int mp_process_store(mp_self *me, _Atomic uint64_t *where, uint32_t kind, const mp_part *parts, size_t nparts, size_t len,
-                     const mp_handle *handles, uint32_t nhandles);
-/* What is stored, or NULL; valid while the object lives. */
-const mp_stored *mp_process_stored(const mp_shm *s, _Atomic uint64_t *where);
 
 /* All that follow: p is held by the caller.
  * Waits for its end. 0, MP_TIMEOUT, MP_INTERRUPTED, -EINVAL (not started).
