@@ -129,6 +129,7 @@ void mp_open_event(lua_State *L);
 void mp_open_array(lua_State *L);
 void mp_open_buffer(lua_State *L);
 void mp_open_semaphore(lua_State *L);
+void mp_open_barrier(lua_State *L);
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit, core.wait */
 
 #endif

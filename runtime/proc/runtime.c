@@ -19,6 +19,7 @@
 #include "../sync/condition.h"
 #include "../state/array.h"
 #include "../state/buffer.h"
+#include "../sync/barrier.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
@@ -37,6 +38,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_CONDITION] = &mp_condition_ops,
 	[MP_T_ARRAY] = &mp_array_ops,
 	[MP_T_BUFFER] = &mp_buffer_ops,
+	[MP_T_BARRIER] = &mp_barrier_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
 	[MP_T_JOINABLE_QUEUE] = &mp_joinable_queue_ops,
 	[MP_T_SIMPLE_QUEUE] = &mp_simple_queue_ops,

@@ -13,6 +13,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_EVENT] = &mp_event_ops,
 	[MP_T_CONDITION] = &mp_condition_ops,
 	[MP_T_SEMAPHORE] = &mp_semaphore_ops,
+	[MP_T_BARRIER] = &mp_barrier_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
 	[MP_T_JOINABLE_QUEUE] = &mp_joinable_queue_ops,
 };

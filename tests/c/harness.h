@@ -20,6 +20,7 @@
 #include "shm/object.h"
 #include "shm/shm.h"
 #include "sync/condition.h"
+#include "sync/barrier.h"
 #include "sync/event.h"
 #include "sync/lock.h"
 #include "sync/rlock.h"
