@@ -230,8 +230,9 @@ static const luaL_Reg functions[] = {
 static void load_parts(lua_State *L)
 {
 	require(L, "mp.process");
+	require(L, "mp.timer");
 	require(L, "mp.later");
-	lua_pop(L, 2);
+	lua_pop(L, 3);
 	if (find("mp")) {
 		lua_pushcfunction(L, load_embedded);
 		lua_pushliteral(L, "mp");
