@@ -79,6 +79,11 @@ int64_t mp_arg_deadline(lua_State *L, int arg, const char *call, bool *nowait);
 /* [timeout] alone. */
 int64_t mp_arg_timeout(lua_State *L, int arg, const char *call);
 
+/* A descriptor, a file (what was written to it is flushed), or anything with a
+ * getfd or fileno method: its descriptor, which stays its owner's. Raises for
+ * what is none or is closed, naming the call. */
+int mp_arg_fd(lua_State *L, int arg, const char *call);
+
 /* A positive outcome: pushes nil, reason; returns 2. MP_INTERRUPTED is not
  * for it (mp_interrupt). MP_NOMEM, MP_TOOBIG and a negative one raise
  * "CALL: ...". */
@@ -130,6 +135,7 @@ void mp_open_array(lua_State *L);
 void mp_open_buffer(lua_State *L);
 void mp_open_semaphore(lua_State *L);
 void mp_open_barrier(lua_State *L);
+void mp_open_fd(lua_State *L);
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit, core.wait */
 
 #endif

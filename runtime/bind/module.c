@@ -265,6 +265,7 @@ static void make_module(lua_State *L)
 	mp_open_buffer(L);
 	mp_open_semaphore(L);
 	mp_open_barrier(L);
+	mp_open_fd(L);
 	mp_open_link(L);
 	lua_pushvalue(L, -1);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);

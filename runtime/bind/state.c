@@ -50,6 +50,14 @@ int mp_fail(lua_State *L, int rc, const char *call)
 		          "(mp.configure{memory=}, mprun --memory, MPRUN_MEMORY)");
 	if (rc == -ENFILE)
 		mp_misuse(L, call, "too many shared objects");
+	if (rc == -ETOOMANYREFS)
+		mp_misuse(L, call, "too many descriptors are under way; let some be received, "
+		          "or raise the limits (ulimit -n, net.core.wmem_max)");
+	if (rc == -ESTALE)
+		mp_misuse(L, call, "its descriptor was taken over already; a connection or a "
+		          "pipe has one receiver, make an mp.fd for each");
+	if (rc == -EMFILE)
+		mp_misuse(L, call, "no descriptor is left in this process (ulimit -n)");
 	if (rc < 0)
 		mp_misuse(L, call, "%s", strerror(-rc));
 	lua_pushnil(L);

@@ -399,8 +399,9 @@ static void sort(int *v, int n)
 /* The standard streams are others' pipes; a number there stays taken. */
 static void leave_world(mp_runtime *rt, int orphans)
 {
-	int fds[] = { rt->shm.fd, rt->shm.keeper_fd, orphans, -1 };
-	int n = orphans >= 0 ? 3 : 2, null;
+	int fds[] = { rt->shm.fd, rt->shm.keeper_fd, rt->shm.store[0],
+	              rt->shm.store[1], orphans, -1 };
+	int n = orphans >= 0 ? 5 : 4, null;
 	struct rlimit rl;
 	fds[n] = -1;
 	sort(fds, n);

@@ -15,11 +15,13 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../msg/fd.h"
 #include "../msg/queue.h"
 #include "../sync/condition.h"
 #include "../state/array.h"
 #include "../state/buffer.h"
 #include "../sync/barrier.h"
+#include "../shm/store.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
@@ -42,6 +44,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_QUEUE] = &mp_queue_ops,
 	[MP_T_JOINABLE_QUEUE] = &mp_joinable_queue_ops,
 	[MP_T_SIMPLE_QUEUE] = &mp_simple_queue_ops,
+	[MP_T_FD] = &mp_fd_ops,
 };
 
 /* ---- forks behind our back --------------------------------------------------- */
@@ -195,9 +198,13 @@ static int enter_owner(mp_runtime *rt)
 
 static int open_fds(mp_runtime *rt)
 {
+	int rc;
 	rt->shm.keeper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (rt->shm.keeper_fd < 0)
 		return -errno;
+	rc = mp_store_open(&rt->shm);
+	if (rc)
+		return rc;
 	if (!rt->standalone)
 		return 0;
 	if (pipe2(rt->orphans, O_CLOEXEC | O_NONBLOCK))
@@ -220,6 +227,7 @@ static void close_all(mp_runtime *rt)
 	if (rt->shm.keeper_fd >= 0)
 		close(rt->shm.keeper_fd);
 	rt->shm.keeper_fd = -1;
+	mp_store_close(&rt->shm);
 	close_pair(rt->orphans);
 	free(rt->self.leases);
 	mp_works_free(&rt->self);

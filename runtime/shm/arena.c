@@ -196,6 +196,7 @@ int mp_shm_create(mp_shm *s, const mp_shm_config *cfg, const char **why)
 	int rc;
 	memset(s, 0, sizeof *s);
 	s->keeper_fd = -1;
+	s->store[0] = s->store[1] = -1;
 	s->types = cfg->types;
 	if (processes >= MP_MAX_SLOTS)
 		processes = MP_MAX_SLOTS - 1;

@@ -162,6 +162,7 @@ typedef struct mp_header {
 	mp_word keeper_idle;          /* 1: poke it when memory is claimed */
 	mp_word gc;                   /* 1: an object may be garbage */
 	mp_word closing;              /* 1: the runtime ends; nobody may start anything */
+	mp_word store;                /* lock: the sockets that keep descriptors */
 
 	_Alignas(64) mp_word slots_high;  /* slots ever used lie below */
 	mp_word objs_high;

@@ -97,6 +97,7 @@ bool mp_sweep(mp_self *me, mp_aid dead)
 	if (mp_slot_phase(s, dead) == MP_SLOT_DEAD) {
 		free_latch(&s->h->large, dead);
 		free_latch(&s->h->stdio, dead);
+		free_latch(&s->h->store, dead);
 		if (!atomic_load(&mp_slot_of(s, dead)->clean))
 			sweep_dirty(me, dead);
 		mp_obj_forget(me, dead);

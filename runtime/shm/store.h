@@ -1,0 +1,40 @@
+/* store: open files that lie between processes.
+ *
+ * Two sockets that every process of the runtime has, connected to each other:
+ * what was sent into one and not yet received is the kernel's, whoever dies.
+ * A message is a handle, with the descriptor as its control data. To look one
+ * up is to walk over the messages by MSG_PEEK (SO_PEEK_OFF) and to peek at the
+ * right one with room for the descriptor, which duplicates it.
+ *
+ * Layout: h->store, a latch: the sockets' peek offset is everybody's. Handles
+ * with an even index lie in one socket, the others in the other one.
+ * Invariant: for an object whose descriptor is in the store there is at least
+ * one message. Every message of an object is removed before its handle is.
+ * Crash: to remove one from the middle, those before it go round: a copy is
+ * appended, then the first is consumed. Killed in between, there are two of
+ * the same, which nobody can tell apart and which are removed together. The
+ * peek offset is set anew by whoever gets the latch.
+ * Blocking: never, but for the latch.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef MP_STORE_H
+#define MP_STORE_H
+
+#include "object.h"
+
+/* 0 or -errno. Before the first fork. */
+int mp_store_open(mp_shm *s);
+void mp_store_close(mp_shm *s);
+
+/* Puts a duplicate of fd there for h, which is mine. 0, -EBADF,
+ * -ETOOMANYREFS (no room, or RLIMIT_NOFILE of them are in sockets), -errno. */
+int mp_store_put(mp_self *me, mp_handle h, int fd);
+/* A new descriptor (CLOEXEC, none of the standard streams') of what lies there
+ * for h; take: and it lies there no more. -ESTALE: nothing does; -EMFILE. */
+int mp_store_get(mp_self *me, mp_handle h, bool take);
+/* Removes what lies there for h, if anything. Idempotent. */
+void mp_store_remove(mp_self *me, mp_handle h);
+/* How many messages lie there. */
+uint32_t mp_store_count(mp_self *me);
+
+#endif
