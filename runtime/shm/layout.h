@@ -135,7 +135,8 @@ typedef struct mp_obj {
 	mp_word claim;                /* aid of who creates or destroys it */
 	mp_word sent;                 /* 1: was ever listed by a message */
 	_Atomic uint64_t creator;     /* aid; for reports */
-	uint32_t pad[8];
+	mp_word left;                 /* 1: who looked into it is to look who is left */
+	uint32_t pad[7];
 } mp_obj;
 _Static_assert(sizeof(mp_obj) == 64, "object entry is one line");
 

@@ -136,6 +136,7 @@ int mp_obj_create(mp_self *me, enum mp_type type, uint64_t size,
 		goto unclaim;
 	}
 	atomic_store(&o->sent, 0);
+	atomic_store(&o->left, 0);
 	atomic_store(&o->creator, me->aid);
 	atomic_store(&o->body, body);
 	set_bit(holders(s, i), me->aid);
@@ -224,6 +225,28 @@ void mp_obj_sending(mp_self *me, mp_handle h)
 	atomic_fetch_add(&me->shm->h->sends, 1);
 }
 
+void mp_obj_entrust(mp_self *me, mp_handle h)
+{
+	if (mp_obj_type(me->shm, h) != MP_T_NONE)
+		clear_bit(holders(me->shm, index_of(h)), me->aid);
+}
+
+mp_aid mp_obj_holder(const mp_shm *s, mp_handle h)
+{
+	mp_obj *o = entry_of(s, h);
+	mp_aid one = 0;
+	if (mp_obj_type(s, h) == MP_T_NONE || atomic_load(&o->sent))
+		return 0;
+	for (uint32_t k = 0; k < s->h->words; k++) {
+		uint64_t bits = atomic_load(&holders(s, index_of(h))[k]);
+		if (bits & (bits - 1) || (bits && one))
+			return 0;
+		if (bits)
+			one = mp_slot_aid(s, k * 64 + (uint32_t)__builtin_ctzll(bits));
+	}
+	return one;
+}
+
 /* ---- destroying ------------------------------------------------------------ */
 
 /* The body goes, then the entry; mine by claim. Done again after a crash. */
@@ -276,14 +299,22 @@ static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, const uint64_t
 }
 
 /* After a bit was cleared: destroy it, or leave it to a collection when a
- * message may list it. */
+ * message may list it. Somebody who just looks into it (pin) hides that nobody
+ * is left, here and from a collection: o->left asks that one to see to it. */
 static void left(mp_self *me, uint32_t i)
 {
 	mp_shm *s = me->shm;
-	uint64_t w = atomic_load(&s->objs[i].word);
-	if (state_of(w) != MP_OBJ_LIVE || !no_bits(s, holders(s, i)))
+	mp_obj *o = &s->objs[i];
+	uint64_t w = atomic_load(&o->word);
+	bool sent = atomic_load(&o->sent);
+	if (state_of(w) != MP_OBJ_LIVE)
 		return;
-	if (atomic_load(&s->objs[i].sent)) {
+	if (sent)
+		atomic_store(&o->left, 1);
+	if (!no_bits(s, holders(s, i)))
+		return;
+	if (sent) {
+		atomic_store(&o->left, 0);
 		atomic_store(&s->h->gc, 1);
 		mp_wake_keeper(s);
 	} else {
@@ -333,11 +364,12 @@ static bool pin(mp_self *me, mp_handle h, struct pin *p)
 
 static void unpin(mp_self *me, mp_handle h, const struct pin *p)
 {
+	const mp_obj *o = &me->shm->objs[index_of(h)];
 	if (p->had)
 		return;
 	clear_bit(holders(me->shm, index_of(h)), me->aid);
 	/* Its last holder may have left while we held it. */
-	if (!p->alone || !atomic_load(&me->shm->objs[index_of(h)].sent))
+	if (!p->alone || !atomic_load(&o->sent) || atomic_load(&o->left))
 		left(me, index_of(h));
 }
 
@@ -384,7 +416,9 @@ void mp_obj_leave(mp_self *me)
  * item that is taken and sent on meanwhile could hide from the search: but
  * sending counts (sends), and the taker's bit is set before the item is
  * finished; so a candidate that no message listed, that nobody holds now, and
- * in whose time nothing was sent, is garbage. */
+ * in whose time nothing was sent, is garbage. A candidate that somebody got
+ * hold of before its message was searched is searched itself: what it lists
+ * lives by it. */
 struct candidates {
 	uint32_t n, at;                /* at: where the next round begins */
 	mp_handle h[CANDIDATES];
@@ -399,12 +433,22 @@ static void mark(void *ud, mp_handle h)
 			c->marked[i] = true;
 }
 
+/* Maybe just one that looks into it: that one then asks for a collection. */
+static bool has_holder(mp_shm *s, uint32_t i)
+{
+	if (no_bits(s, holders(s, i)))
+		return false;
+	if (atomic_load(&s->objs[i].sent))
+		atomic_store(&s->objs[i].left, 1);
+	return !no_bits(s, holders(s, i));
+}
+
 static void note_candidates(mp_shm *s, struct candidates *c)
 {
 	uint32_t high = atomic_load(&s->h->objs_high);
 	for (c->n = 0; c->at < high && c->n < CANDIDATES; c->at++) {
 		uint64_t w = atomic_load(&s->objs[c->at].word);
-		if (state_of(w) != MP_OBJ_LIVE || !no_bits(s, holders(s, c->at)))
+		if (state_of(w) != MP_OBJ_LIVE || has_holder(s, c->at))
 			continue;
 		c->marked[c->n] = false;
 		c->h[c->n++] = (w >> 32 << 32) | c->at;
@@ -425,6 +469,11 @@ static bool is_candidate(const struct candidates *c, uint32_t i)
 	return false;
 }
 
+static bool lives(mp_shm *s, const struct candidates *c, uint32_t k)
+{
+	return c->marked[k] || !no_bits(s, holders(s, index_of(c->h[k])));
+}
+
 /* A candidate that is listed somewhere lives, and so does what it lists. */
 static void search_contents(mp_self *me, struct candidates *c)
 {
@@ -436,7 +485,7 @@ static void search_contents(mp_self *me, struct candidates *c)
 	while (more) {
 		more = false;
 		for (uint32_t k = 0; k < c->n; k++) {
-			if (!c->marked[k] || searched[k])
+			if (searched[k] || !lives(me->shm, c, k))
 				continue;
 			searched[k] = more = true;
 			visit(me, index_of(c->h[k]), search_in, c);

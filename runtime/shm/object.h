@@ -86,6 +86,11 @@ void mp_obj_leave(mp_self *me);
 void mp_obj_visit(mp_self *me, void (*f)(mp_self *me, const mp_type_ops *ops, void *body, void *ud), void *ud);
 /* To be called before a message that lists h is published. */
 void mp_obj_sending(mp_self *me, mp_handle h);
+/* Clears my bit of h, which another object that I hold lists among its
+ * contents (mp_obj_sending was called before it did): h lives on by that. */
+void mp_obj_entrust(mp_self *me, mp_handle h);
+/* The one actor that holds it, 0: several, nobody, or a message may list it. */
+mp_aid mp_obj_holder(const mp_shm *s, mp_handle h);
 /* Destroys objects that only messages could have kept and none does. */
 void mp_obj_collect(mp_self *me);
 /* Sweep's part: entries that the dead was creating or destroying. */
