@@ -17,7 +17,8 @@ enum {
 	MP_ABANDONED,    /* acquired; the last holder died holding it */
 	MP_INTERRUPTED,  /* the actor's interrupt hook asked the wait to end */
 	MP_NOMEM,        /* the arena is full at the moment */
-	MP_TOOBIG        /* can never fit into this arena */
+	MP_TOOBIG,       /* can never fit into this arena */
+	MP_REFUSED       /* the next message is not of the kind asked for */
 };
 
 #endif

@@ -23,7 +23,7 @@ static int init(mp_self *me, void *body, void *arg)
 	memset(mp_seg_at(me, seg), 0, sizeof(mp_seg));
 	q->capacity = st->capacity;
 	q->flags = st->flags;
-	q->self = *st->self;
+	q->self = q->taker = q->putter = *st->self;
 	atomic_store(&q->tail_seg, seg);
 	atomic_store(&q->head_seg, seg);
 	atomic_store(&q->first, seg);
@@ -54,6 +54,14 @@ mp_queue *mp_queue_body(const mp_shm *s, mp_handle h)
 	enum mp_type t = mp_obj_type(s, h);
 	return t == MP_T_QUEUE || t == MP_T_JOINABLE_QUEUE || t == MP_T_SIMPLE_QUEUE
 	       ? mp_obj_body(s, h, t) : NULL;
+}
+
+void mp_queue_serve(mp_queue *q, mp_handle taker, mp_handle putter)
+{
+	if (taker)
+		q->taker = taker;
+	if (putter)
+		q->putter = putter;
 }
 
 /* ---- segments --------------------------------------------------------------- */
@@ -141,7 +149,8 @@ void mp_queue_close(mp_self *me, mp_queue *q, bool drop)
 	mp_unlatch(me, &q->tail_latch);
 	if (drop)
 		drop_all(me, q);
-	mp_ec_notify(&q->putters, INT_MAX);
+	if (mp_ec_notify(&q->putters, INT_MAX))
+		mp_obj_ring(me, q->putter);
 	mp_queue_published(me, q, INT_MAX);
 }
 

@@ -69,13 +69,18 @@ typedef struct mp_in {
 enum { MP_Q_COUNT_LEASED = 1,  /* capacity counts items in work */
        MP_Q_DRAIN_ALL = 2,     /* closed to readers only when nothing is leased to others */
        MP_Q_JOINABLE = 4,      /* get leases until task_done; implies DRAIN_ALL */
-       MP_Q_SIMPLE = 8 };      /* by another name */
+       MP_Q_SIMPLE = 8,        /* by another name */
+       MP_Q_PIPE = 16 };       /* one direction of a pipe: waits are RECV and SEND */
 
 typedef struct mp_queue mp_queue;
 
 int mp_queue_create(mp_self *me, uint64_t capacity, uint32_t flags, mp_handle *h);  /* capacity 0: unlimited */
 /* A queue of any kind, or NULL. */
 mp_queue *mp_queue_body(const mp_shm *s, mp_handle h);
+/* The objects in whose name one takes and puts, each the queue itself unless
+ * said otherwise (0: leave it): waits are recorded for them, and whoever
+ * watches them is rung. Before others know the queue. */
+void mp_queue_serve(mp_queue *q, mp_handle taker, mp_handle putter);
 
 /* Copies a message into a private form. 0, MP_NOMEM, MP_TOOBIG. */
 int mp_out_make(mp_self *me, const mp_msg *m, mp_out *out);
@@ -94,6 +99,14 @@ int mp_queue_put(mp_self *me, mp_queue *q, mp_out *outs, uint32_t n,
 int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                  int64_t deadline, uint32_t *ngot);
 void mp_in_done(mp_self *me, mp_in *in);
+
+/* Takes the next message if accept says so of it: in tells everything (its
+ * bytes lie in shared memory), a latch is held. Otherwise the message stays
+ * the first one and the result is MP_REFUSED; of *in only label and len are
+ * to be used then. Else as mp_queue_get. */
+typedef bool mp_accept(void *ud, const mp_in *in);
+int mp_queue_get_if(mp_self *me, mp_queue *q, mp_in *in, mp_accept *accept, void *ud,
+                    int64_t deadline);
 
 /* Of a joinable queue: ends the oldest item that I have in work. 0, or -EPERM:
  * there is none. What is in work when I end, in whatever way, the sweep gives

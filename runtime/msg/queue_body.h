@@ -17,6 +17,8 @@ struct mp_queue {
 	mp_word closed;              /* MP_Q_OPEN, ...; set under the tail latch */
 	mp_handle self;
 	mp_word lists;               /* 1: a message listed handles, ever */
+	mp_handle taker;             /* whose watchers are rung; see mp_queue_serve */
+	mp_handle putter;
 
 	_Alignas(64) mp_word tail_latch;
 	mp_word txn;                 /* aid whose transaction writes here */

@@ -181,11 +181,29 @@ static bool drained(const mp_self *me, const mp_queue *q, uint32_t closed)
 
 typedef void take_fn(mp_self *, mp_queue *, mp_seg *, mp_cell *, mp_in *);
 
-/* What is there, up to max. 0, MP_EMPTY, MP_CLOSED. */
-static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_t *n, take_fn *take)
+/* How to take, and what. */
+struct taking {
+	take_fn *take;
+	mp_accept *accept;           /* NULL: everything */
+	void *ud;
+};
+
+/* head latched: false: it is to be left where it is. */
+static bool acceptable(mp_self *me, const struct taking *t, const mp_cell *c, mp_in *in)
+{
+	if (!t->accept)
+		return true;
+	describe(me, c, in, false);
+	return t->accept(t->ud, in);
+}
+
+/* What is there, up to max. 0, MP_EMPTY, MP_CLOSED, MP_REFUSED. */
+static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_t *n,
+                     const struct taking *t)
 {
 	/* Before the look: what was put before it closed is seen by the look. */
 	uint32_t closed = atomic_load_explicit(&q->closed, memory_order_acquire);
+	bool refused = false;
 	int rc;
 	*n = 0;
 	mp_queue_lock_head(me, q);
@@ -204,13 +222,16 @@ static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_
 		st = mp_cell_state(&seg->cells[i]);
 		if (st == MP_CELL_EMPTY)
 			break;
-		if (st == MP_CELL_READY)  /* others: behind them something came back */
-			take(me, q, seg, &seg->cells[i], &ins[(*n)++]);
+		if (st == MP_CELL_READY) {  /* others: behind them something came back */
+			if ((refused = !acceptable(me, t, &seg->cells[i], &ins[*n])))
+				break;
+			t->take(me, q, seg, &seg->cells[i], &ins[(*n)++]);
+		}
 		atomic_store_explicit(&q->head, head + 1, memory_order_release);
 	}
 	if (*n)
 		mp_queue_retire(me, q);
-	rc = *n ? MP_OK : drained(me, q, closed) ? MP_CLOSED : MP_EMPTY;
+	rc = *n ? MP_OK : refused ? MP_REFUSED : drained(me, q, closed) ? MP_CLOSED : MP_EMPTY;
 	mp_unlatch(me, &q->head_latch);
 	if (*n)
 		mp_queue_roomier(me, q, *n);
@@ -230,12 +251,12 @@ static bool something(void *arg)
 }
 
 static int take(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
-                int64_t deadline, uint32_t *ngot, take_fn *fn)
+                int64_t deadline, uint32_t *ngot, const struct taking *t)
 {
-	mp_wait as = { MP_W_GET, q->self, &q->tail_latch, false };
+	mp_wait as = { q->flags & MP_Q_PIPE ? MP_W_RECV : MP_W_GET, q->taker, &q->tail_latch, false };
 	struct watch w = { me, q };
 	for (;;) {
-		int rc = take_some(me, q, ins, max, ngot, fn);
+		int rc = take_some(me, q, ins, max, ngot, t);
 		if (rc != MP_EMPTY || deadline == 0)
 			return rc;
 		rc = mp_ec_wait(me, &q->getters, something, &w, deadline, &as);
@@ -252,12 +273,26 @@ static int take(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
 int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                  int64_t deadline, uint32_t *ngot)
 {
+	static const struct taking all = { consume, NULL, NULL };
+	static const struct taking working = { keep, NULL, NULL };
 	*ngot = 0;
 	if (!(q->flags & MP_Q_JOINABLE))
-		return take(me, q, ins, max, deadline, ngot, consume);
+		return take(me, q, ins, max, deadline, ngot, &all);
 	if (!mp_work_room(me, q, max))
 		return MP_NOMEM;
-	return take(me, q, ins, max, deadline, ngot, keep);
+	return take(me, q, ins, max, deadline, ngot, &working);
+}
+
+int mp_queue_get_if(mp_self *me, mp_queue *q, mp_in *in, mp_accept *accept, void *ud,
+                    int64_t deadline)
+{
+	struct taking some = { consume, accept, ud };
+	uint32_t n;
+	int rc = take(me, q, in, 1, deadline, &n, &some);
+	/* One that was woken for a message and leaves it wakes the next. */
+	if (rc == MP_REFUSED)
+		mp_queue_published(me, q, 1);
+	return rc;
 }
 
 void mp_in_done(mp_self *me, mp_in *in)
@@ -270,8 +305,9 @@ void mp_in_done(mp_self *me, mp_in *in)
 int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                    int64_t deadline, uint32_t *ngot)
 {
+	static const struct taking lend = { borrow, NULL, NULL };
 	*ngot = 0;
 	if (!mp_lease_room(me, max))
 		return MP_NOMEM;
-	return take(me, q, ins, max, deadline, ngot, borrow);
+	return take(me, q, ins, max, deadline, ngot, &lend);
 }

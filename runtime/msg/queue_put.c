@@ -102,7 +102,7 @@ void mp_cell_fill(mp_self *me, mp_queue *q, mp_cell *c, mp_out *out)
 void mp_queue_published(mp_self *me, mp_queue *q, uint32_t n)
 {
 	if (mp_ec_notify(&q->getters, n > INT_MAX ? INT_MAX : (int)n))
-		mp_obj_ring(me, q->self);
+		mp_obj_ring(me, q->taker);
 }
 
 /* tail latched: finishes or drops what a dead transaction left, then finds
@@ -211,7 +211,7 @@ static bool roomy(void *arg)
 
 int mp_queue_wait_room(mp_self *me, mp_queue *q, int64_t deadline, uint32_t what)
 {
-	mp_wait as = { what, q->self, &q->head_latch, false };
+	mp_wait as = { what, q->putter, &q->head_latch, false };
 	int rc = mp_ec_wait(me, &q->putters, roomy, q, deadline, &as);
 	if (rc == MP_ABANDONED) {  /* it died with its counts half done */
 		mp_queue_lock_head(me, q);
@@ -229,7 +229,7 @@ int mp_queue_put(mp_self *me, mp_queue *q, mp_out *outs, uint32_t n,
 		int rc = put_some(me, q, outs, n, nput);
 		if (rc == MP_OK || rc == MP_CLOSED || deadline == 0)
 			return rc;
-		rc = rc == MP_FULL ? mp_queue_wait_room(me, q, deadline, MP_W_PUT)
+		rc = rc == MP_FULL ? mp_queue_wait_room(me, q, deadline, q->flags & MP_Q_PIPE ? MP_W_SEND : MP_W_PUT)
 		                   : mp_memory_wait(me, deadline);
 		if (rc != MP_OK)
 			return rc;
