@@ -59,12 +59,12 @@ int mp_message_room(lua_State *L, mp_ref *r, int64_t deadline, const char *call)
 	return MP_OK;
 }
 
-int mp_message_put(lua_State *L, mp_ref *r, mp_out *outs, uint32_t n,
+int mp_message_put(lua_State *L, mp_ref *r, mp_queue *q, mp_out *outs, uint32_t n,
                    int64_t deadline, const char *call, uint32_t *done)
 {
 	for (;;) {
 		uint32_t k = 0;
-		int rc = mp_queue_put(r->st->me, r->body, outs + *done,
+		int rc = mp_queue_put(r->st->me, q, outs + *done,
 		                      n - *done, deadline, &k);
 		*done += k;
 		if (rc == MP_INTERRUPTED)
@@ -74,6 +74,49 @@ int mp_message_put(lua_State *L, mp_ref *r, mp_out *outs, uint32_t n,
 		else if ((rc = mp_message_room(L, r, deadline, call)) != MP_OK)
 			return rc;
 	}
+}
+
+typedef struct sending {
+	mp_ref *r;
+	mp_queue *q;
+	mp_out *out;
+	const char *call;
+	int64_t deadline;
+	uint32_t done;
+	int rc;
+} sending;
+
+static int send_protected(lua_State *L)
+{
+	sending *s = lua_touserdata(L, 1);
+	s->rc = mp_message_put(L, s->r, s->q, s->out, 1, s->deadline, s->call, &s->done);
+	return 0;
+}
+
+/* Signal handlers may run, and raise: protected, so that no block is lost. */
+static int send_waiting(lua_State *L, sending *s)
+{
+	mp_self *me = s->r->st->me;
+	lua_pushcfunction(L, send_protected);
+	lua_pushlightuserdata(L, s);
+	int status = lua_pcall(L, 1, 0, 0);
+	if (!s->done)
+		mp_out_drop(me, s->out);
+	return status == LUA_OK ? s->rc : lua_error(L);
+}
+
+int mp_message_send(lua_State *L, mp_ref *r, mp_queue *q, mp_out *out,
+                    int64_t deadline, const char *call)
+{
+	uint32_t done = 0;
+	int rc = mp_queue_put(r->st->me, q, out, 1, deadline, &done);
+	if (rc == MP_INTERRUPTED || (rc == MP_NOMEM && deadline)) {
+		sending s = { r, q, out, call, deadline, 0, 0 };
+		return send_waiting(L, &s);
+	}
+	if (rc != MP_OK)
+		mp_out_drop(r->st->me, out);
+	return rc;
 }
 
 _Noreturn void mp_message_toobig(lua_State *L, mp_state *st, const char *call)

@@ -40,8 +40,14 @@ void mp_message_interrupt(lua_State *L, mp_ref *r, const char *call);
 /* Puts the outs into the queue in order, waiting until the deadline and
  * running signal handlers meanwhile, which may raise: call it protected, and
  * drop outs[*done..n) afterwards, whatever happened. 0 or a reason. */
-int mp_message_put(lua_State *L, mp_ref *r, mp_out *outs, uint32_t n,
+int mp_message_put(lua_State *L, mp_ref *r, mp_queue *q, mp_out *outs, uint32_t n,
                    int64_t deadline, const char *call, uint32_t *done);
+
+/* Puts one message, which is the queue's or dropped afterwards, whatever
+ * happens; q lives while r is not closed. 0 or a reason; may raise what a
+ * signal handler does. */
+int mp_message_send(lua_State *L, mp_ref *r, mp_queue *q, mp_out *out,
+                    int64_t deadline, const char *call);
 
 /* Waits until memory was given back. 0: try again; MP_TIMEOUT. May raise. */
 int mp_message_room(lua_State *L, mp_ref *r, int64_t deadline,

@@ -37,53 +37,17 @@ static int outcome(lua_State *L, int rc, bool nowait, const char *call)
 
 /* ---- put --------------------------------------------------------------------- */
 
-typedef struct putting {
-	mp_ref *r;
-	const char *call;
-	mp_out *outs;
-	uint32_t n, done;
-	int64_t deadline;
-	int rc;
-} putting;
-
-static int put_protected(lua_State *L)
-{
-	putting *p = lua_touserdata(L, 1);
-	p->rc = mp_message_put(L, p->r, p->outs, p->n, p->deadline, p->call,
-	                       &p->done);
-	return 0;
-}
-
-/* Signal handlers may run, and raise: protected, so that no block is lost. */
-static int put_waiting(lua_State *L, putting *p)
-{
-	lua_pushcfunction(L, put_protected);
-	lua_pushlightuserdata(L, p);
-	int status = lua_pcall(L, 1, 0, 0);
-	if (p->done < p->n)
-		mp_out_drop(p->r->st->me, p->outs);
-	return status == LUA_OK ? p->rc : lua_error(L);
-}
-
 static int put(lua_State *L, mp_ref *r, int64_t deadline, bool nowait,
                const char *call)
 {
 	mp_out out;
 	mp_state *st = r->st;
 	int rc;
-	uint32_t done = 0;
 	while ((rc = mp_message_make(L, st, 2, 1, call, &out)) == MP_NOMEM
 	       && (rc = mp_message_room(L, r, deadline, call)) == MP_OK)
 		;
-	if (rc == MP_OK) {
-		rc = mp_queue_put(st->me, r->body, &out, 1, deadline, &done);
-		if (rc == MP_INTERRUPTED || (rc == MP_NOMEM && deadline)) {
-			putting p = { r, call, &out, 1, 0, deadline, 0 };
-			rc = put_waiting(L, &p);
-		} else if (rc != MP_OK) {
-			mp_out_drop(st->me, &out);
-		}
-	}
+	if (rc == MP_OK)
+		rc = mp_message_send(L, r, r->body, &out, deadline, call);
 	if (rc == MP_TOOBIG)
 		mp_message_toobig(L, st, call);
 	if (rc != MP_OK)
@@ -180,7 +144,7 @@ static int many_protected(lua_State *L)
 		if (!m->checked)
 			check(L, m);
 		if (m->n && (made != MP_TOOBIG || m->total))
-			m->rc = mp_message_put(L, m->r, m->outs, m->n,
+			m->rc = mp_message_put(L, m->r, m->r->body, m->outs, m->n,
 			                       m->deadline, m->call, &m->done);
 		else if (made == MP_NOMEM)
 			m->rc = mp_message_room(L, m->r, m->deadline, m->call);
