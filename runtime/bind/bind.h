@@ -121,12 +121,15 @@ void mp_open_exit(lua_State *L);
 void mp_exit_opened(mp_state *st);         /* the runtime was opened by this process */
 void mp_exit_guard(lua_State *L);          /* see exit.c */
 const char *mp_bind_version(void);
+/* Pushes one of our Lua modules, by name. */
+void mp_module_push(lua_State *L, const char *name);
 
 /* The opener of each file of bindings: adds its functions to the table at
  * the stack's top (the module), defines its types. Internals go to its field
  * `core`, which is the module mp.core. */
 void mp_open_process(lua_State *L);
 void mp_open_queue(lua_State *L);
+void mp_open_pipe(lua_State *L);
 void mp_open_lock(lua_State *L);
 void mp_open_rlock(lua_State *L);
 void mp_open_condition(lua_State *L);

@@ -56,6 +56,13 @@ static int load_embedded(lua_State *L)
 	return 1;
 }
 
+void mp_module_push(lua_State *L, const char *name)
+{
+	lua_pushcfunction(L, load_embedded);
+	lua_pushstring(L, name);
+	lua_call(L, 1, 1);
+}
+
 static int search(lua_State *L)
 {
 	const char *name = luaL_checkstring(L, 1);
@@ -257,6 +264,7 @@ static void make_module(lua_State *L)
 	mp_open_signal(L);
 	mp_open_exit(L);
 	mp_open_queue(L);
+	mp_open_pipe(L);
 	mp_open_lock(L);
 	mp_open_rlock(L);
 	mp_open_condition(L);

@@ -271,6 +271,7 @@ bool mp_make_room(lua_State *L, int rc, bool *tried)
 		return false;
 	*tried = true;
 	lua_gc(L, LUA_GCCOLLECT);
+	mp_obj_collect(mp_state_of(L)->me);  /* what messages have listed */
 	return true;
 }
 

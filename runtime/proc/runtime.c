@@ -16,6 +16,7 @@
 
 #include "../base/clock.h"
 #include "../msg/fd.h"
+#include "../msg/pipe.h"
 #include "../msg/queue.h"
 #include "../sync/condition.h"
 #include "../state/array.h"
@@ -45,6 +46,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_JOINABLE_QUEUE] = &mp_joinable_queue_ops,
 	[MP_T_SIMPLE_QUEUE] = &mp_simple_queue_ops,
 	[MP_T_FD] = &mp_fd_ops,
+	[MP_T_PIPE] = &mp_pipe_ops,
 };
 
 /* ---- forks behind our back --------------------------------------------------- */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "msg/pipe.h"
 #include "msg/queue.h"
 #include "shm/object.h"
 #include "shm/shm.h"
