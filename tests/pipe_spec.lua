@@ -1,5 +1,6 @@
 -- pipe: mp.Pipe. SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
 
 local SOCK_MAX_SIZE = 16 * 1024 * 1024 + 1
 
@@ -478,20 +479,135 @@ describe("The end of a Pipe", function()
     p:join()
   end)
 
-  it("leaves no shared object behind", function()
-    for _ = 1, 300 do
-      local a, b = mp.Pipe()
-      a:send(b)
-      a:send_bytes(("x"):rep(5000))
-      b:close()
+  it("leaves no memory behind", function()
+    local got = support.mprun{ "--memory", "4M", "-e", [[
+      for i = 1, 5000 do
+        local a, b = mp.Pipe()
+        a:send(b)
+        a:send_bytes(("x"):rep(5000))
+        if i % 2 == 0 then a:close() b:close() end
+      end
+      print "done"
+    ]] }
+    assert.same({ 0, "done\n", "" }, { got.status, got.out, got.err })
+  end)
+end)
+
+describe("Pipe and descriptors", function()
+  after_each(support.clean)
+
+  -- What a process that receives a descriptor writes into it.
+  local function write_through(a, b, before)
+    return mp.spawn(function()
       a:close()
+      if before then before() end
+      local file = assert(mp.fdopen(b:recv_fd(), "w"))
+      file:write "foo"
+      file:close()
+    end)
+  end
+
+  it("Q01: an open file is sent to another process, which writes", function()
+    local path = support.file "sent"
+    local a, b = mp.Pipe()
+    local p = write_through(a, b)
+    b:close()
+    local file = assert(io.open(path, "w"))
+    assert.is_true(a:send_fd(file))
+    file:close()
+    p:join()
+    assert.equal(0, p.exitcode)
+    assert.equal("foo", support.read(path))
+  end)
+
+  it("Q02: with a high number in the sender, and the low ones busy in the receiver", function()
+    local path = support.file "sent"
+    local a, b = mp.Pipe()
+    local many = {}
+    local function fill()
+      for i = 1, 260 do many[i] = assert(io.open("/dev/null")) end
     end
-    for _ = 1, 300 do
-      local a <close>, b = mp.Pipe(false)
-      b:send(1)
-      b:close()
-      assert.equal(1, a:recv())
-    end
+    local p = write_through(a, b, fill)
+    b:close()
+    fill()
+    local file = assert(io.open(path, "w"))
+    a:send_fd(file)
+    file:close()
+    for _, f in ipairs(many) do f:close() end
+    p:join()
+    assert.equal(0, p.exitcode)
+    assert.equal("foo", support.read(path))
+  end)
+
+  it("Q03: a message of another kind is no descriptor, and is not lost", function()
+    local a, b = mp.Pipe()
+    a:send "data"
+    raises("Pipe:recv_fd: the next message is a value; receive it with recv", b.recv_fd, b)
+    assert.equal("data", b:recv())
+    a:send_bytes "raw"
+    raises("Pipe:recv_fd: the next message is 3 raw bytes", b.recv_fd, b)
+    assert.equal("raw", b:recv_bytes())
+    local file = assert(io.tmpfile())
+    a:send_fd(file)
+    raises("Pipe:recv: the next message is an open file; receive it with recv_fd", b.recv, b)
+    raises("Pipe:recv_bytes: the next message is an open file", b.recv_bytes, b)
+    mp.fdopen(b:recv_fd(), "r+"):close()
+    assert.same({ nil, "timeout" }, { b:recv_fd(0) })
+    a:close()
+    assert.same({ nil, "eof" }, { b:recv_fd() })
+    assert.same({ nil, "closed" }, { b:send_fd(file) })
+    file:close()
+    raises("Pipe:send_fd: the file is closed", b.send_fd, b, file)
+    raises("Pipe:send_fd: expected a descriptor", b.send_fd, b, {})
+    raises("Pipe:send_fd: descriptor 44977608 is not open", b.send_fd, b, 44977608)
+    raises("Pipe:send_fd: a descriptor must be a non-negative integer, got -1", b.send_fd, b, -1)
+  end)
+
+  it("Q03: a receiver without a place for one leaves it where it is", function()
+    local got = support.mprun{ "-e", [[
+      local a, b = mp.Pipe()
+      local file = io.tmpfile()
+      file:write "kept"
+      a:send_fd(file)
+      file:close()
+      local many = {}
+      repeat many[#many + 1] = io.open("/dev/null") until #many > 100000 or not io.open("/dev/null")
+      print(pcall(b.recv_fd, b))
+      many = nil
+      collectgarbage()
+      collectgarbage()
+      file = mp.fdopen(b:recv_fd(), "r+")
+      file:seek("set", 0)
+      print(file:read "a")
+    ]] }
+    assert.equal("", got.err)
+    assert.equal("false\tPipe:recv_fd: no descriptor is left in this process (ulimit -n)\nkept\n", got.out)
+  end)
+
+  it("Q04: sockets go through a pipe and are used by the receiver", function()
+    local ok, socket = pcall(require, "socket")
+    if not ok then return pending "LuaSocket is not on this machine" end
+    local a, b = mp.Pipe()
+    local p = mp.spawn(function()
+      a:close()
+      local client = mp.tcp(b:recv_fd(), "client")
+      client:send(client:receive() .. " echoed\n")
+      client:close()
+    end)
+    b:close()
+    local server = assert(socket.bind("127.0.0.1", 0))
+    local host, port = server:getsockname()
+    local client = assert(socket.connect(host, port))
+    local accepted = assert(server:accept())
+    a:send_fd(accepted)
+    accepted:close()
+    client:settimeout(20)
+    client:send "hello\n"
+    assert.equal("hello echoed", client:receive())
+    assert.equal("closed", (select(2, client:receive())))
+    client:close()
+    server:close()
+    p:join()
   end)
 end)
 

@@ -5,8 +5,12 @@
  * for another kind than the next message's learns that, and it stays.
  *
  * SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include "../msg/fd.h"
 #include "../msg/pipe.h"
 #include "../state/buffer.h"
 #include "message.h"
@@ -156,19 +160,61 @@ static int pipe_send_bytes(lua_State *L)
 	return send(L, r, q, &m, from, mp_arg_timeout(L, 5, call), call);
 }
 
+static void push_fd(lua_State *L, mp_ref *r, int fd, const char *call)
+{
+	mp_handle h;
+	bool tried = false;
+	int rc;
+	do
+		rc = mp_fd_create(r->st->me, fd, &h);
+	while (mp_make_room(L, rc, &tried));
+	if (rc != MP_OK)
+		mp_fail(L, rc, call);
+	mp_ref_push(L, r->st, h, true);
+}
+
+/* send_fd(fd, [timeout]): what mp.fd makes of it goes along with the message,
+ * and is then no more of ours. */
+static int pipe_send_fd(lua_State *L)
+{
+	static const char call[] = "Pipe:send_fd";
+	writable(L, mp_ref_self(L, call), call);
+	int64_t deadline = mp_arg_timeout(L, 3, call);
+	int fd = mp_arg_fd(L, 2, call);
+	mp_ref *r = mp_ref_self(L, call);  /* that may have run any Lua */
+	push_fd(L, r, fd, call);
+	mp_ref *f = lua_touserdata(L, -1);
+	mp_msg m = { .handles = &f->h, .nhandles = 1, .label = MP_PIPE_FD };
+	int n = send(L, r, writable(L, r, call), &m, NULL, deadline, call);
+	mp_ref_close(L, f);
+	return n;
+}
+
 /* ---- receiving ----------------------------------------------------------------- */
 
 typedef struct wanted {
 	uint16_t label;
 	lua_Integer max;           /* bytes */
 	const mp_ref *into;        /* a Buffer that is not to be closed meanwhile */
+	int err;                   /* why a descriptor cannot be received now */
 } wanted;
+
+/* Is there a place for one more descriptor? */
+static bool has_place(wanted *w)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	w->err = fd < 0 ? errno : 0;
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
 
 static bool is_wanted(void *ud, const mp_in *in)
 {
-	const wanted *w = ud;
+	wanted *w = ud;
 	return in->label == w->label && (lua_Integer)in->len <= w->max
-	       && (!w->into || w->into->h);
+	       && (!w->into || w->into->h)
+	       && (w->label != MP_PIPE_FD || has_place(w));
 }
 
 static _Noreturn void deaf(lua_State *L, const char *call)
@@ -185,6 +231,8 @@ static _Noreturn void refused(lua_State *L, mp_ref *r, const wanted *w,
 	LUAI_UACINT len = in->len;
 	if (w->into && !w->into->h)
 		mp_misuse(L, call, "the Buffer was closed by a signal handler meanwhile");
+	if (w->err)
+		mp_fail(L, -w->err, call);
 	if (in->label == w->label) {
 		mp_pipe_deafen(r->st->me, r->body);
 		mp_misuse(L, call, "the message has %I bytes, more than maxlength "
@@ -219,7 +267,7 @@ static int receive(lua_State *L, mp_ref *r, mp_queue *q, wanted *w,
 static int pipe_recv(lua_State *L)
 {
 	static const char call[] = "Pipe:recv";
-	wanted w = { MP_PIPE_VALUE, LUA_MAXINTEGER, NULL };
+	wanted w = { MP_PIPE_VALUE, LUA_MAXINTEGER, NULL, 0 };
 	mp_in in;
 	mp_ref *r = mp_ref_self(L, call);
 	int rc = receive(L, r, readable(L, r, call), &w,
@@ -255,7 +303,7 @@ static void push_bytes(lua_State *L, mp_state *st, mp_in *in)
 static int pipe_recv_bytes(lua_State *L)
 {
 	static const char call[] = "Pipe:recv_bytes";
-	wanted w = { MP_PIPE_BYTES, LUA_MAXINTEGER, NULL };
+	wanted w = { MP_PIPE_BYTES, LUA_MAXINTEGER, NULL, 0 };
 	mp_in in;
 	mp_ref *r = mp_ref_self(L, call);
 	mp_queue *q = readable(L, r, call);
@@ -296,7 +344,7 @@ static int pipe_recv_bytes_into(lua_State *L)
 	mp_in in;
 	mp_ref *r = mp_ref_self(L, call), *into = test_buffer(L, 2, call);
 	mp_queue *q = readable(L, r, call);
-	wanted w = { MP_PIPE_BYTES, LUA_MAXINTEGER, into };
+	wanted w = { MP_PIPE_BYTES, LUA_MAXINTEGER, into, 0 };
 	if (!into)
 		mp_misuse(L, call, "expected a Buffer, got %s", luaL_typename(L, 2));
 	mp_buffer *b = into->body;
@@ -310,6 +358,28 @@ static int pipe_recv_bytes_into(lua_State *L)
 	memcpy(b->data + offset, in.data, in.len);
 	lua_pushinteger(L, (lua_Integer)in.len);
 	mp_in_done(r->st->me, &in);
+	return 1;
+}
+
+/* recv_fd([timeout]) */
+static int pipe_recv_fd(lua_State *L)
+{
+	static const char call[] = "Pipe:recv_fd";
+	wanted w = { MP_PIPE_FD, LUA_MAXINTEGER, NULL, 0 };
+	mp_in in;
+	mp_handle h;
+	mp_ref *r = mp_ref_self(L, call);
+	int rc = receive(L, r, readable(L, r, call), &w,
+	                 mp_arg_timeout(L, 2, call), call, &in);
+	if (rc != MP_OK)
+		return outcome(L, rc, call);
+	memcpy(&h, in.handles, sizeof h);
+	int fd = mp_fd_take(r->st->me, h);
+	mp_in_done(r->st->me, &in);
+	mp_obj_drop(r->st->me, h);
+	if (fd < 0)
+		return mp_fail(L, fd, call);
+	lua_pushinteger(L, fd);
 	return 1;
 }
 
@@ -384,6 +454,8 @@ static const luaL_Reg methods[] = {
 	{ "send_bytes", pipe_send_bytes },
 	{ "recv_bytes", pipe_recv_bytes },
 	{ "recv_bytes_into", pipe_recv_bytes_into },
+	{ "send_fd", pipe_send_fd },
+	{ "recv_fd", pipe_recv_fd },
 	{ "poll", pipe_poll },
 	{ "close", pipe_close },
 	{ "__index", pipe_index },
