@@ -134,6 +134,7 @@ void mp_open_lock(lua_State *L);
 void mp_open_rlock(lua_State *L);
 void mp_open_condition(lua_State *L);
 void mp_open_event(lua_State *L);
+void mp_open_value(lua_State *L);
 void mp_open_array(lua_State *L);
 void mp_open_buffer(lua_State *L);
 void mp_open_semaphore(lua_State *L);

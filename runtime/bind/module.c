@@ -269,6 +269,7 @@ static void make_module(lua_State *L)
 	mp_open_rlock(L);
 	mp_open_condition(L);
 	mp_open_event(L);
+	mp_open_value(L);
 	mp_open_array(L);
 	mp_open_buffer(L);
 	mp_open_semaphore(L);

@@ -23,6 +23,7 @@
 #include "../state/buffer.h"
 #include "../sync/barrier.h"
 #include "../shm/store.h"
+#include "../state/value.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
@@ -39,6 +40,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_SEMAPHORE] = &mp_semaphore_ops,
 	[MP_T_EVENT] = &mp_event_ops,
 	[MP_T_CONDITION] = &mp_condition_ops,
+	[MP_T_VALUE] = &mp_value_ops,
 	[MP_T_ARRAY] = &mp_array_ops,
 	[MP_T_BUFFER] = &mp_buffer_ops,
 	[MP_T_BARRIER] = &mp_barrier_ops,
