@@ -198,6 +198,25 @@ describe("Array", function()
     p:join()
   end)
 
+  it("K08: has an RLock, the same one in every process", function()
+    local a, ps = mp.Array("i32", 1), {}
+    assert.is_true(rawequal(a:get_lock(), a:get_lock()))
+    for w = 1, 3 do
+      ps[w] = mp.spawn(function()
+        for _ = 1, 300 do
+          a:get_lock():with(function() a[1] = a[1] + 1 end)
+        end
+      end)
+    end
+    for _, p in ipairs(ps) do assert.is_true(p:join(60)) end
+    assert.equal(900, a[1])
+    local p = mp.spawn(function() a:get_lock():acquire() end)
+    p:join()
+    assert.same({ true, "abandoned" }, { a:get_lock():acquire(20) })
+    a:get_lock():release()
+    raises("Array:get_lock: expected a Array", a.get_lock, 5)
+  end)
+
   it("outlives whoever is killed while writing to it", function()
     local a, has = mp.Array("i32", 100000), mp.Event()
     local p = mp.spawn(function()

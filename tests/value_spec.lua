@@ -354,3 +354,74 @@ describe('Value "any"', function()
     p:join()
   end)
 end)
+
+describe("get_lock", function()
+  it("K03: gives an RLock, the same one in every process", function()
+    for _, v in ipairs { mp.Value "i64", mp.Value("any", 0) } do
+      local l = v:get_lock()
+      assert.is_true(rawequal(l, v:get_lock()))
+      assert.equal("RLock (free)", tostring(l))
+      v.value = 0
+      in_processes(3, function()
+        for _ = 1, 200 do
+          v:get_lock():with(function()
+            local hold <close> = v:get_lock():hold() -- luacheck: ignore
+            v.value = v.value + 1
+          end)
+        end
+      end)
+      assert.equal(600, v.value)
+    end
+  end)
+
+  it("is one lock when several ask first", function()
+    for _ = 1, 10 do
+      local v, q = mp.Value "bool", mp.Queue()
+      in_processes(3, function() q:put(v:get_lock()) end)
+      local l = v:get_lock()
+      for _ = 1, 3 do assert.is_true(rawequal(l, (q:get(20)))) end
+    end
+  end)
+
+  it("lives as long as the value, without a holder of its own", function()
+    local v = mp.Value "i64"
+    mp.spawn(function() v:get_lock() end):join()
+    mp.sleep(0.3)
+    local l = v:get_lock()
+    assert.is_true(l:acquire(false))
+    l:release()
+    v = nil -- luacheck: ignore
+    collectgarbage()
+    assert.is_true(l:acquire(false))
+    l:release()
+  end)
+
+  it("tells of a holder that was killed", function()
+    local v, has = mp.Value("i64", 1), mp.Event()
+    local p = mp.spawn(function()
+      v:get_lock():acquire()
+      v.value = 2
+      has:set()
+      mp.sleep(60)
+    end)
+    has:wait()
+    assert.same({ nil, "timeout" }, { v:get_lock():acquire(false) })
+    p:kill()
+    assert.same({ true, "abandoned" }, { v:get_lock():acquire(20) })
+    assert.equal(2, v.value)
+    v:get_lock():release()
+    p:join()
+  end)
+
+  it("may be closed and asked for again", function()
+    local v = mp.Value "i64"
+    do
+      local l <close> = v:get_lock()
+      l:acquire()
+      l:release()
+    end
+    assert.is_true(v:get_lock():acquire(false))
+    v:get_lock():release()
+    raises("Value:get_lock: expected a Value", v.get_lock, mp.Event())
+  end)
+end)

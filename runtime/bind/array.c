@@ -8,6 +8,7 @@
 
 #include "../state/array.h"
 #include "args.h"
+#include "guard.h"
 
 /* ---- elements -------------------------------------------------------------- */
 
@@ -237,6 +238,13 @@ static int array_set(lua_State *L)
 	return 0;
 }
 
+static int array_get_lock(lua_State *L)
+{
+	static const char call[] = "Array:get_lock";
+	mp_ref *r = mp_ref_self(L, call);
+	return mp_guard_push(L, r, &((mp_array *)r->body)->guard, call);
+}
+
 static int array_tostring(lua_State *L)
 {
 	mp_ref *r = mp_ref_test(L, 1, MP_T_ARRAY);
@@ -254,6 +262,7 @@ static const luaL_Reg methods[] = {
 	{ "set", array_set },
 	{ "slice", array_slice },
 	{ "totable", array_totable },
+	{ "get_lock", array_get_lock },
 	{ "__index", array_index },
 	{ "__newindex", array_newindex },
 	{ "__len", array_len },

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../state/value.h"
+#include "guard.h"
 #include "message.h"
 
 static const char *const kinds[MP_V_KINDS] = { "i64", "f64", "bool", "any" };
@@ -213,6 +214,13 @@ static int value_cas(lua_State *L)
 	return 1;
 }
 
+static int value_get_lock(lua_State *L)
+{
+	static const char call[] = "Value:get_lock";
+	mp_ref *r = mp_ref_self(L, call);
+	return mp_guard_push(L, r, &((mp_value *)r->body)->guard, call);
+}
+
 static int value_tostring(lua_State *L)
 {
 	mp_ref *r = mp_ref_test(L, 1, MP_T_VALUE);
@@ -233,6 +241,7 @@ static const luaL_Reg methods[] = {
 	{ "set", value_set },
 	{ "add", value_add },
 	{ "cas", value_cas },
+	{ "get_lock", value_get_lock },
 	{ "__index", value_index },
 	{ "__newindex", value_newindex },
 	{ "__tostring", value_tostring },

@@ -133,10 +133,8 @@ static void drop_all(mp_self *me, mp_queue *q)
 	mp_queue_retire(me, q);
 	mp_unlatch(me, &q->head_latch);
 	mp_queue_told_done(me, q);
-	if (n && atomic_load(&q->lists)) {
-		atomic_store(&me->shm->h->gc, 1);
-		mp_wake_keeper(me->shm);
-	}
+	if (n && atomic_load(&q->lists))
+		mp_obj_loosened(me);
 }
 
 void mp_queue_close(mp_self *me, mp_queue *q, bool drop)

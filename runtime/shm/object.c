@@ -247,6 +247,12 @@ mp_aid mp_obj_holder(const mp_shm *s, mp_handle h)
 	return one;
 }
 
+void mp_obj_loosened(mp_self *me)
+{
+	atomic_store(&me->shm->h->gc, 1);
+	mp_wake_keeper(me->shm);
+}
+
 /* ---- destroying ------------------------------------------------------------ */
 
 /* The body goes, then the entry; mine by claim. Done again after a crash. */
@@ -315,8 +321,7 @@ static void left(mp_self *me, uint32_t i)
 		return;
 	if (sent) {
 		atomic_store(&o->left, 0);
-		atomic_store(&s->h->gc, 1);
-		mp_wake_keeper(s);
+		mp_obj_loosened(me);
 	} else {
 		destroy_if_alone(me, i, w, NULL);
 	}

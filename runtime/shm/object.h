@@ -91,6 +91,9 @@ void mp_obj_sending(mp_self *me, mp_handle h);
 void mp_obj_entrust(mp_self *me, mp_handle h);
 /* The one actor that holds it, 0: several, nobody, or a message may list it. */
 mp_aid mp_obj_holder(const mp_shm *s, mp_handle h);
+/* To be called when what listed handles was given up: some of them may be
+ * garbage now. */
+void mp_obj_loosened(mp_self *me);
 /* Destroys objects that only messages could have kept and none does. */
 void mp_obj_collect(mp_self *me);
 /* Sweep's part: entries that the dead was creating or destroying. */

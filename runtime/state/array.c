@@ -45,4 +45,17 @@ void mp_array_fill(mp_array *a, mp_element e)
 		mp_array_set(a, i, e);
 }
 
-const mp_type_ops mp_array_ops = { .name = "Array" };
+static void destroy(mp_self *me, void *body)
+{
+	mp_guard_drop(me, &((mp_array *)body)->guard);
+}
+
+static void contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)
+{
+	(void)me;
+	mp_guard_mark(&((mp_array *)body)->guard, mark, ud);
+}
+
+const mp_type_ops mp_array_ops = {
+	.name = "Array", .destroy = destroy, .contents = contents,
+};

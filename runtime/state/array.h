@@ -13,7 +13,7 @@
 #ifndef MP_ARRAY_H
 #define MP_ARRAY_H
 
-#include "../shm/object.h"
+#include "guard.h"
 
 enum mp_kind { MP_I8, MP_I16, MP_I32, MP_I64, MP_U8, MP_U16, MP_U32, MP_F32,
                MP_F64, MP_KINDS };
@@ -30,6 +30,7 @@ static inline bool mp_kind_float(enum mp_kind k) { return k >= MP_F32; }
 typedef struct mp_array {
 	uint64_t n;
 	enum mp_kind kind;
+	mp_guard guard;
 	_Alignas(64) unsigned char data[];
 } mp_array;
 

@@ -100,13 +100,6 @@ static void sending(mp_self *me, mp_value *v, const mp_given *given)
 		mp_obj_sending(me, given->handles[i]);
 }
 
-/* What kept objects alive is gone: somebody must look. */
-static void loosened(mp_self *me)
-{
-	atomic_store(&me->shm->h->gc, 1);
-	mp_wake_keeper(me->shm);
-}
-
 /* A change that is being made. */
 typedef struct change {
 	const mp_given *given;
@@ -159,7 +152,7 @@ int mp_value_set(mp_self *me, mp_value *v, const mp_given *given, const uint64_t
 	if (c.record)  /* not needed after all */
 		mp_free(me, c.record);
 	if (rc == MP_OK && c.loosened)
-		loosened(me);
+		mp_obj_loosened(me);
 	return rc;
 }
 
@@ -189,12 +182,14 @@ static void destroy(mp_self *me, void *body)
 	if (record_of(me, v))
 		mp_record_leave(me, &v->record, 0);
 	if (atomic_load(&v->lists))
-		loosened(me);
+		mp_obj_loosened(me);
+	mp_guard_drop(me, &v->guard);
 }
 
 static void contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)
 {
 	mp_value *v = body;
+	mp_guard_mark(&v->guard, mark, ud);
 	if (!atomic_load(&v->lists))
 		return;
 	lock(me, v);

@@ -17,6 +17,7 @@
 #define MP_VALUE_H
 
 #include "../shm/latch.h"
+#include "guard.h"
 #include "record.h"
 
 enum mp_value_kind { MP_V_I64, MP_V_F64, MP_V_BOOL, MP_V_ANY, MP_V_KINDS };
@@ -24,10 +25,11 @@ enum mp_value_kind { MP_V_I64, MP_V_F64, MP_V_BOOL, MP_V_ANY, MP_V_KINDS };
 typedef struct mp_value {
 	_Atomic uint64_t bits;
 	enum mp_value_kind kind;
-	mp_word latch;               /* of "any" alone, as all that follows */
+	mp_word latch;               /* of "any" alone, as the next three */
 	_Atomic uint64_t record;
 	uint64_t version;            /* of the value set last */
 	mp_word lists;               /* 1: it listed handles, ever */
+	mp_guard guard;
 } mp_value;
 
 /* Zero, false or nil. 0, MP_NOMEM, MP_TOOBIG, -ENFILE. */
