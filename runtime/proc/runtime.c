@@ -24,6 +24,8 @@
 #include "../sync/barrier.h"
 #include "../shm/store.h"
 #include "../state/value.h"
+#include "../state/dict.h"
+#include "../state/list.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
@@ -49,6 +51,8 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_SIMPLE_QUEUE] = &mp_simple_queue_ops,
 	[MP_T_FD] = &mp_fd_ops,
 	[MP_T_PIPE] = &mp_pipe_ops,
+	[MP_T_DICT] = &mp_dict_ops,
+	[MP_T_LIST] = &mp_list_ops,
 };
 
 /* ---- forks behind our back --------------------------------------------------- */

@@ -18,28 +18,28 @@ static uint64_t head_size(uint32_t keylen)
 
 static uint64_t stored_size(const mp_given *v)
 {
-	return align8(sizeof(mp_kept) + v->nhandles * sizeof(mp_handle) + v->len);
+	return align8(sizeof(mp_payload) + v->nhandles * sizeof(mp_handle) + v->len);
 }
 
-static mp_kept *value_at(mp_record *r, uint32_t i)
+static mp_payload *value_at(mp_record *r, uint32_t i)
 {
-	return (mp_kept *)((char *)r + head_size(r->keylen) + (uint64_t)i * r->room);
+	return (mp_payload *)((char *)r + head_size(r->keylen) + (uint64_t)i * r->room);
 }
 
-mp_kept *mp_record_value(mp_record *r)
+mp_payload *mp_record_value(mp_record *r)
 {
 	return value_at(r, atomic_load_explicit(&r->which, memory_order_relaxed));
 }
 
-static void fill(mp_kept *to, const mp_given *v, uint64_t version)
+static void fill(mp_payload *to, const mp_given *v, uint64_t version)
 {
 	unsigned char *p;
 	to->version = version;
 	to->len = (uint32_t)v->len;
 	to->nhandles = v->nhandles;
 	if (v->nhandles)
-		memcpy(mp_kept_handles(to), v->handles, v->nhandles * sizeof *v->handles);
-	p = mp_kept_bytes(to);
+		memcpy(mp_payload_handles(to), v->handles, v->nhandles * sizeof *v->handles);
+	p = mp_payload_bytes(to);
 	for (size_t i = 0; i < v->nparts; i++) {
 		memcpy(p, v->parts[i].data, v->parts[i].len);
 		p += v->parts[i].len;
@@ -98,16 +98,16 @@ void mp_record_write(mp_record *r, const mp_given *v, uint64_t version)
 
 int mp_record_read(mp_self *me, mp_record *r, mp_copy *out)
 {
-	mp_kept *v = mp_record_value(r);
+	mp_payload *v = mp_record_value(r);
 	out->len = v->len;
 	out->nhandles = v->nhandles;
 	out->version = v->version;
 	out->need = v->nhandles * sizeof(mp_handle) + v->len;
 	if (out->need > out->room)
 		return MP_FULL;
-	memcpy(out->data, mp_kept_handles(v), out->need);
+	memcpy(out->data, mp_payload_handles(v), out->need);
 	for (uint32_t i = 0; i < v->nhandles; i++)
-		mp_obj_hold(me, mp_kept_handles(v)[i]);
+		mp_obj_hold(me, mp_payload_handles(v)[i]);
 	return MP_OK;
 }
 
@@ -118,9 +118,9 @@ bool mp_record_lists(mp_record *r)
 
 void mp_record_mark(mp_record *r, void (*mark)(void *ud, mp_handle h), void *ud)
 {
-	mp_kept *v = mp_record_value(r);
+	mp_payload *v = mp_record_value(r);
 	for (uint32_t i = 0; i < v->nhandles; i++)
-		mark(ud, mp_kept_handles(v)[i]);
+		mark(ud, mp_payload_handles(v)[i]);
 	if (r->kind == MP_KEY_HANDLE) {
 		mp_handle h;
 		memcpy(&h, mp_record_key(r), sizeof h);

@@ -50,10 +50,10 @@ typedef struct mp_copy {
 	uint64_t version;          /* of the value; never 0, never used twice */
 } mp_copy;
 
-typedef struct mp_kept {
+typedef struct mp_payload {
 	uint64_t version;
 	uint32_t len, nhandles;
-} mp_kept;
+} mp_payload;
 
 typedef struct mp_record {
 	uint32_t keylen, kind;
@@ -76,12 +76,12 @@ static inline unsigned char *mp_record_key(mp_record *r)
 }
 bool mp_record_is(mp_record *r, const mp_key *key);
 /* The value that counts. */
-mp_kept *mp_record_value(mp_record *r);
-static inline mp_handle *mp_kept_handles(mp_kept *v)
+mp_payload *mp_record_value(mp_record *r);
+static inline mp_handle *mp_payload_handles(mp_payload *v)
 {
 	return (mp_handle *)(v + 1);
 }
-static inline unsigned char *mp_kept_bytes(mp_kept *v)
+static inline unsigned char *mp_payload_bytes(mp_payload *v)
 {
 	return (unsigned char *)(v + 1) + v->nhandles * sizeof(mp_handle);
 }

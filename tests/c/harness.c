@@ -20,6 +20,8 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_QUEUE] = &mp_queue_ops,
 	[MP_T_JOINABLE_QUEUE] = &mp_joinable_queue_ops,
 	[MP_T_PIPE] = &mp_pipe_ops,
+	[MP_T_DICT] = &mp_dict_ops,
+	[MP_T_LIST] = &mp_list_ops,
 };
 
 static char context[256] = "start";

@@ -25,6 +25,8 @@
 #include "state/array.h"
 #include "state/buffer.h"
 #include "state/value.h"
+#include "state/dict.h"
+#include "state/list.h"
 #include "sync/event.h"
 #include "sync/lock.h"
 #include "sync/rlock.h"
