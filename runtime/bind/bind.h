@@ -140,6 +140,8 @@ void mp_open_buffer(lua_State *L);
 void mp_open_semaphore(lua_State *L);
 void mp_open_barrier(lua_State *L);
 void mp_open_fd(lua_State *L);
+void mp_open_dict(lua_State *L);
+void mp_open_list(lua_State *L);
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit, core.wait */
 
 #endif

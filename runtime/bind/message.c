@@ -156,8 +156,7 @@ int mp_message_pcall(lua_State *L, int nargs, int nresults, bool still)
 	return status;
 }
 
-/* Pushes a table that keeps them until the decoded value does. */
-static void push_handles(lua_State *L, const mp_in *in, bool held)
+void mp_message_hold(lua_State *L, const mp_in *in, bool held)
 {
 	lua_pushcfunction(L, adopt);
 	lua_pushlightuserdata(L, (void *)(uintptr_t)in);
@@ -171,7 +170,7 @@ int mp_message_read(lua_State *L, mp_state *st, const mp_in *in, bool held,
 {
 	if (!in->nhandles)
 		return mp_decode(L, st->codec, in->data, in->len, 0, call);
-	push_handles(L, in, held);
+	mp_message_hold(L, in, held);
 	int keep = lua_gettop(L);
 	int n = mp_decode(L, st->codec, in->data, in->len, 0, call);
 	lua_remove(L, keep);

@@ -33,6 +33,10 @@ int mp_message_read(lua_State *L, mp_state *st, const mp_in *in, bool held,
  * that no finalizer runs. */
 int mp_message_pcall(lua_State *L, int nargs, int nresults, bool still);
 
+/* Pushes a table that keeps the objects whose handles a message lists, so
+ * that mp_decode finds them; held as above. */
+void mp_message_hold(lua_State *L, const mp_in *in, bool held);
+
 /* mp_interrupt for a wait on r; a handler that closed r meanwhile has taken
  * away what the wait is about: that raises. */
 void mp_message_interrupt(lua_State *L, mp_ref *r, const char *call);

@@ -240,6 +240,11 @@ static void load_parts(lua_State *L)
 	require(L, "mp.timer");
 	require(L, "mp.later");
 	lua_pop(L, 3);
+	require(L, "mp.list");
+	require(L, "mp.namespace");
+	require(L, "mp.manager");
+	require(L, "mp.later");
+	lua_pop(L, 5);
 	if (find("mp")) {
 		lua_pushcfunction(L, load_embedded);
 		lua_pushliteral(L, "mp");
@@ -275,6 +280,8 @@ static void make_module(lua_State *L)
 	mp_open_semaphore(L);
 	mp_open_barrier(L);
 	mp_open_fd(L);
+	mp_open_dict(L);
+	mp_open_list(L);
 	mp_open_link(L);
 	lua_pushvalue(L, -1);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
