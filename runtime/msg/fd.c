@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "../shm/store.h"
+#include "../shm/fdstore.h"
 
 /* Does somebody at another end wait for its last descriptor to be closed? */
 static bool has_other_end(int fd)
@@ -43,7 +43,7 @@ int mp_fd_create(mp_self *me, int fd, mp_handle *h)
 	int rc = mp_obj_create(me, MP_T_FD, sizeof(mp_fd), init, &st, h);
 	if (rc)
 		return rc;
-	rc = mp_store_put(me, *h, fd);
+	rc = mp_fdstore_put(me, *h, fd);
 	if (rc)
 		mp_obj_drop(me, *h);
 	return rc;
@@ -51,18 +51,18 @@ int mp_fd_create(mp_self *me, int fd, mp_handle *h)
 
 int mp_fd_dup(mp_self *me, mp_handle h)
 {
-	return mp_store_get(me, h, false);
+	return mp_fdstore_get(me, h, false);
 }
 
 int mp_fd_take(mp_self *me, mp_handle h)
 {
 	mp_fd *f = mp_obj_body(me->shm, h, MP_T_FD);
-	return f ? mp_store_get(me, h, atomic_load(&f->single)) : -ESTALE;
+	return f ? mp_fdstore_get(me, h, atomic_load(&f->single)) : -ESTALE;
 }
 
 static void destroy(mp_self *me, void *body)
 {
-	mp_store_remove(me, ((mp_fd *)body)->self);
+	mp_fdstore_remove(me, ((mp_fd *)body)->self);
 }
 
 const mp_type_ops mp_fd_ops = { .name = "FD", .destroy = destroy };

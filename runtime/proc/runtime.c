@@ -22,7 +22,7 @@
 #include "../state/array.h"
 #include "../state/buffer.h"
 #include "../sync/barrier.h"
-#include "../shm/store.h"
+#include "../shm/fdstore.h"
 #include "../state/value.h"
 #include "../state/dict.h"
 #include "../state/list.h"
@@ -210,7 +210,7 @@ static int open_fds(mp_runtime *rt)
 	rt->shm.keeper_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (rt->shm.keeper_fd < 0)
 		return -errno;
-	rc = mp_store_open(&rt->shm);
+	rc = mp_fdstore_open(&rt->shm);
 	if (rc)
 		return rc;
 	if (!rt->standalone)
@@ -235,7 +235,7 @@ static void close_all(mp_runtime *rt)
 	if (rt->shm.keeper_fd >= 0)
 		close(rt->shm.keeper_fd);
 	rt->shm.keeper_fd = -1;
-	mp_store_close(&rt->shm);
+	mp_fdstore_close(&rt->shm);
 	close_pair(rt->orphans);
 	free(rt->self.leases);
 	mp_works_free(&rt->self);

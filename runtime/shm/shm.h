@@ -20,7 +20,7 @@ typedef struct mp_shm {
 	uint64_t size;
 	int fd;                       /* the memfd */
 	int keeper_fd;                /* eventfd the keeper polls; -1: none */
-	int store[2];                 /* sockets that keep descriptors (store.h); -1: none */
+	int store[2];                 /* sockets that keep descriptors (fdstore.h); -1: none */
 	mp_header *h;
 	mp_slot *slots;
 	mp_obj *objs;

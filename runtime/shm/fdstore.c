@@ -1,7 +1,7 @@
-/* store: see store.h.
+/* fdstore: see store.h.
  *
  * SPDX-License-Identifier: MIT */
-#include "store.h"
+#include "fdstore.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,7 +166,7 @@ static bool has_room(int out)
 
 /* ---- the store ------------------------------------------------------------- */
 
-int mp_store_open(mp_shm *s)
+int mp_fdstore_open(mp_shm *s)
 {
 	int size = ROOM;
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s->store))
@@ -176,7 +176,7 @@ int mp_store_open(mp_shm *s)
 	return MP_OK;
 }
 
-void mp_store_close(mp_shm *s)
+void mp_fdstore_close(mp_shm *s)
 {
 	for (int i = 0; i < 2; i++) {
 		if (s->store[i] >= 0)
@@ -185,7 +185,7 @@ void mp_store_close(mp_shm *s)
 	}
 }
 
-int mp_store_put(mp_self *me, mp_handle h, int fd)
+int mp_fdstore_put(mp_self *me, mp_handle h, int fd)
 {
 	lane l = lane_of(me->shm, h);
 	int rc;
@@ -211,7 +211,7 @@ static int above_streams(int fd)
 	return other;
 }
 
-int mp_store_get(mp_self *me, mp_handle h, bool take)
+int mp_fdstore_get(mp_self *me, mp_handle h, bool take)
 {
 	lane l = lane_of(me->shm, h);
 	int fd;
@@ -224,7 +224,7 @@ int mp_store_get(mp_self *me, mp_handle h, bool take)
 	return fd;
 }
 
-void mp_store_remove(mp_self *me, mp_handle h)
+void mp_fdstore_remove(mp_self *me, mp_handle h)
 {
 	if (me->shm->store[0] < 0)
 		return;
@@ -233,7 +233,7 @@ void mp_store_remove(mp_self *me, mp_handle h)
 	mp_unlatch(me, &me->shm->h->store);
 }
 
-uint32_t mp_store_count(mp_self *me)
+uint32_t mp_fdstore_count(mp_self *me)
 {
 	mp_shm *s = me->shm;
 	uint32_t n;

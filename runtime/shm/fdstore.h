@@ -1,4 +1,4 @@
-/* store: open files that lie between processes.
+/* fdstore: open files that lie between processes.
  *
  * Two sockets that every process of the runtime has, connected to each other:
  * what was sent into one and not yet received is the kernel's, whoever dies.
@@ -17,24 +17,24 @@
  * Blocking: never, but for the latch.
  *
  * SPDX-License-Identifier: MIT */
-#ifndef MP_STORE_H
-#define MP_STORE_H
+#ifndef MP_FDSTORE_H
+#define MP_FDSTORE_H
 
 #include "object.h"
 
 /* 0 or -errno. Before the first fork. */
-int mp_store_open(mp_shm *s);
-void mp_store_close(mp_shm *s);
+int mp_fdstore_open(mp_shm *s);
+void mp_fdstore_close(mp_shm *s);
 
 /* Puts a duplicate of fd there for h, which is mine. 0, -EBADF,
  * -ETOOMANYREFS (no room, or RLIMIT_NOFILE of them are in sockets), -errno. */
-int mp_store_put(mp_self *me, mp_handle h, int fd);
+int mp_fdstore_put(mp_self *me, mp_handle h, int fd);
 /* A new descriptor (CLOEXEC, none of the standard streams') of what lies there
  * for h; take: and it lies there no more. -ESTALE: nothing does; -EMFILE. */
-int mp_store_get(mp_self *me, mp_handle h, bool take);
+int mp_fdstore_get(mp_self *me, mp_handle h, bool take);
 /* Removes what lies there for h, if anything. Idempotent. */
-void mp_store_remove(mp_self *me, mp_handle h);
+void mp_fdstore_remove(mp_self *me, mp_handle h);
 /* How many messages lie there. */
-uint32_t mp_store_count(mp_self *me);
+uint32_t mp_fdstore_count(mp_self *me);
 
 #endif
