@@ -91,7 +91,8 @@ local function prepare(env)
 end
 
 local function configure()
-  if options.standalone then require "mp.core".standalone() end
+  local core = require "mp.core"
+  if options.standalone then core.standalone() else core.hosted() end
   if options.memory or options.processes then
     require "mp".configure { memory = options.memory,
                              processes = options.processes }
@@ -109,6 +110,7 @@ end
 local function explain(err)
   local meta = getmetatable(err)
   if type(err) == "table" and math.type(err.exit_status) == "integer" then
+    if err.name == "Deadlock" then require "mp.core".force() end  -- its processes would be joined in vain
     return { err.exit_status, not err.quiet and tostring(err) or nil }
   elseif type(err) == "string" or type(err) == "number" then
     return { 1, trim(debug.traceback(tostring(err), 2)) }

@@ -27,6 +27,9 @@ typedef struct mp_state {
 	volatile int signals;      /* a signal waits for the next safe point */
 	bool interrupted;          /* SIGINT or SIGTERM was raised as an error (standalone) */
 	int signal;                /* which */
+	bool hosted;               /* a host runs the script and gets its error: nothing is printed */
+	bool fell;                 /* a deadlock was raised, and the script has not waited since */
+	bool forced;               /* the end does not join processes: a deadlock ended the script */
 	bool standalone;           /* mp_standalone was called: this is mprun */
 	bool child;                /* started by us: ends by mp_state_exit */
 	bool ending, ended;        /* the orderly end runs, is done */
@@ -112,6 +115,15 @@ int mp_interrupted(lua_State *L);
 
 /* ---- between the files of bindings --------------------------------------------- */
 
+#define MP_EXIT_DEADLOCK 3                 /* exit status after one */
+
+/* Raises the table on top as an error that tostring gives as its message. */
+_Noreturn void mp_raise_object(lua_State *L);
+/* Raises, in the owner, what mp_deadlock_found has found. */
+void mp_deadlock_check(lua_State *L, mp_state *st);
+/* Prints a report that was found where there is no Lua any more. */
+void mp_deadlock_print(mp_state *st);
+void mp_signals_note(mp_state *st);        /* they changed, or the runtime was opened */
 void mp_signals_install(mp_state *st);     /* SIGINT and SIGTERM of mprun */
 void mp_signals_child(mp_state *st);       /* forgets the creator's */
 void mp_signals_restore(mp_state *st);     /* the state goes away */

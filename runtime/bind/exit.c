@@ -23,6 +23,9 @@ static const char closer_key, guard_key, guard_meta_key;
 /* Owners whose runtime is open, for exit(3). */
 static mp_state *open_states;
 
+/* mprun's: processes waited for each other until they were ended. */
+static bool deadlocked;
+
 /* ---- the end ---------------------------------------------------------------------- */
 
 /* The script's closers; what goes wrong in one they report themselves. */
@@ -39,17 +42,21 @@ static int interrupt_protected(lua_State *L)
 	return 0;
 }
 
-/* Joins the children. A signal's handler runs meanwhile; Ctrl-C, or a handler
- * that raises, ends the waiting: what is left is then ended by force. */
+/* Joins the children. A signal's handler runs meanwhile; Ctrl-C, a handler
+ * that raises, or a deadlock ends the waiting: what is left is then ended by
+ * force. */
 static void await_children(lua_State *L, mp_state *st)
 {
-	while (!st->interrupted && mp_process_end_children(st->rt) == MP_INTERRUPTED) {
+	st->rt->ending = true;
+	while (!st->interrupted && !st->forced &&
+	       mp_process_end_children(st->rt) == MP_INTERRUPTED) {
 		lua_pushcfunction(L, interrupt_protected);
 		if (lua_pcall(L, 0, 0, 0) != LUA_OK) {
 			lua_pop(L, 1);
-			return;
+			break;
 		}
 	}
+	deadlocked = deadlocked || (st->standalone && st->forced);
 }
 
 static void unlist(mp_state *st)
@@ -112,8 +119,13 @@ static void at_exit(void)
 			continue;
 		st->rt->interrupted = NULL;
 		st->rt->before_sleep = NULL;
-		if (!st->interrupted)
-			mp_process_end_children(st->rt);
+		st->rt->ending = st->ending = true;
+		atomic_store(&st->me->slot->wait.line, 0);
+		if (!st->interrupted && !st->forced &&
+		    mp_process_end_children(st->rt) == MP_INTERRUPTED) {
+			deadlocked = deadlocked || st->standalone;
+			mp_deadlock_print(st);
+		}
 		mp_runtime_close(st->rt, MP_GRACE);
 	}
 }
@@ -187,6 +199,11 @@ static int os_exit(lua_State *L)
 		mp_state_exit(L, st, status);
 	if (mine)
 		mp_state_end(L);
+	if (mine && st->forced) {
+		lua_settop(L, 2);
+		lua_pushinteger(L, MP_EXIT_DEADLOCK);
+		lua_replace(L, 1);
+	}
 	lua_pushvalue(L, lua_upvalueindex(1));
 	lua_insert(L, 1);
 	lua_call(L, lua_gettop(L) - 1, 0);
@@ -226,11 +243,37 @@ static void reopen_stdout(lua_State *L)
 	lua_pop(L, 1);
 }
 
+/* core.hosted(): a host runs the script. */
+static int core_hosted(lua_State *L)
+{
+	mp_state_of(L)->hosted = true;
+	return 0;
+}
+
+/* core.force(): the end does not join the processes, it ends them. */
+static int core_force(lua_State *L)
+{
+	mp_state_of(L)->forced = true;
+	return 0;
+}
+
+/* Registered before the script can register anything, so the last of exit(3):
+ * the status of a deadlock that was met after the script's own was chosen. */
+static void exit_deadlocked(void)
+{
+	if (!deadlocked)
+		return;
+	fflush(NULL);
+	mp_stdio_flush();
+	_exit(MP_EXIT_DEADLOCK);
+}
+
 void mp_standalone(lua_State *L)
 {
 	mp_state *st = mp_state_of(L);
 	if (st->standalone)
 		return;
+	atexit(exit_deadlocked);
 	st->standalone = true;
 	reopen_stdout(L);
 	mp_signals_install(st);
@@ -242,6 +285,8 @@ void mp_open_exit(lua_State *L)
 		{ "guard", core_guard },
 		{ "closer", core_closer },
 		{ "standalone", core_standalone },
+		{ "hosted", core_hosted },
+		{ "force", core_force },
 		{ NULL, NULL }
 	};
 	replace_exit(L);

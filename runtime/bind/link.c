@@ -246,6 +246,7 @@ static int sleep_until(lua_State *L, mp_self *me, lua_Integer n,
 	const mp_wait as = { .what = MP_W_ANY };
 	mp_ec *bell = &me->slot->doorbell;
 	int rc = MP_OK;
+	me->since = mp_now();  /* one wait, however often it is woken */
 	while (rc == MP_OK) {
 		uint32_t seen = mp_ec_prepare(bell);
 		watch(L, n, mp_obj_watch);
@@ -253,6 +254,7 @@ static int sleep_until(lua_State *L, mp_self *me, lua_Integer n,
 			break;
 		rc = mp_ec_sleep(me, bell, seen, deadline, &as);
 	}
+	me->since = 0;
 	watch(L, n, mp_obj_unwatch);
 	return rc;
 }

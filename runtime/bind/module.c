@@ -137,8 +137,7 @@ static int mp_sleep(lua_State *L)
 		mp_state_self(L, st, call);
 	mp_stdio_flush();
 	while (deadline && sleep_once(st, deadline) != MP_TIMEOUT)
-		if (st->signals)
-			mp_interrupt(L, st);
+		mp_interrupt(L, st);
 	return 0;
 }
 

@@ -12,10 +12,13 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+
 #define NSIGNALS 65
+#define NUDGE    SIGURG         /* ignored by default, so harmless where it is not ours */
 
 static struct entry {
 	mp_state *st;               /* whose, NULL: not ours */
@@ -83,6 +86,23 @@ static void hook(lua_State *L, lua_Debug *ar)
 		mp_interrupt(L, st);
 }
 
+static void to_safe_point(mp_state *st)
+{
+	st->signals = 1;
+	set_hook(st->L, &before[0]);
+	if (st->running != st->L)
+		set_hook(st->running, &before[1]);
+}
+
+/* From the keeper: a deadlock is to be reported. */
+static void on_nudge(int sig)
+{
+	int saved = errno;
+	if (table[sig].st)
+		to_safe_point(table[sig].st);
+	errno = saved;
+}
+
 static void on_signal(int sig)
 {
 	mp_state *st = table[sig].st;
@@ -93,10 +113,7 @@ static void on_signal(int sig)
 	if (!table[sig].script && (table[sig].pending || st->interrupted))
 		_exit(128 + sig);
 	table[sig].pending = 1;
-	st->signals = 1;
-	set_hook(st->L, &before[0]);
-	if (st->running != st->L)
-		set_hook(st->running, &before[1]);
+	to_safe_point(st);
 	errno = saved;
 }
 
@@ -104,6 +121,21 @@ static int interrupt_tostring(lua_State *L)
 {
 	lua_getfield(L, 1, "message");
 	return 1;
+}
+
+_Noreturn void mp_raise_object(lua_State *L)
+{
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &interrupt_key) == LUA_TNIL) {
+		lua_pop(L, 1);
+		lua_createtable(L, 0, 1);
+		lua_pushcfunction(L, interrupt_tostring);
+		lua_setfield(L, -2, "__tostring");
+		lua_pushvalue(L, -1);
+		lua_rawsetp(L, LUA_REGISTRYINDEX, &interrupt_key);
+	}
+	lua_setmetatable(L, -2);
+	lua_error(L);
+	abort();  /* not reached; lua_error is not declared so */
 }
 
 /* The error that ends an interrupted script: exit_status is what mprun looks
@@ -119,17 +151,7 @@ static _Noreturn void raise_interrupt(lua_State *L, mp_state *st, int sig)
 	lua_setfield(L, -2, "message");
 	lua_pushinteger(L, 128 + sig);
 	lua_setfield(L, -2, "exit_status");
-	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &interrupt_key) == LUA_TNIL) {
-		lua_pop(L, 1);
-		lua_createtable(L, 0, 1);
-		lua_pushcfunction(L, interrupt_tostring);
-		lua_setfield(L, -2, "__tostring");
-		lua_pushvalue(L, -1);
-		lua_rawsetp(L, LUA_REGISTRYINDEX, &interrupt_key);
-	}
-	lua_setmetatable(L, -2);
-	lua_error(L);
-	__builtin_unreachable();
+	mp_raise_object(L);
 }
 
 static void run_handler(lua_State *L, mp_state *st, int sig)
@@ -151,6 +173,7 @@ static void run_handler(lua_State *L, mp_state *st, int sig)
 
 void mp_interrupt(lua_State *L, mp_state *st)
 {
+	mp_deadlock_check(L, st);
 	for (int sig = 1; sig < NSIGNALS; sig++) {
 		if (!table[sig].pending || table[sig].st != st)
 			continue;
@@ -174,9 +197,24 @@ int mp_interrupted(lua_State *L)
 
 /* ---- installing -------------------------------------------------------------------- */
 
+/* Tells the runtime what it must know of them: somebody may signal one that
+ * has handlers; which signal brings the owner to a safe point. */
+void mp_signals_note(mp_state *st)
+{
+	uint32_t handlers = 0;
+	if (!st->rt || !mp_runtime_mine(st->rt))
+		return;
+	for (int sig = 1; sig < NSIGNALS; sig++)
+		handlers += table[sig].st == st && table[sig].script;
+	atomic_store(&st->me->slot->handlers, handlers);
+	if (st->rt->owner)
+		atomic_store(&st->me->shm->h->nudge, table[NUDGE].st == st &&
+		             !table[NUDGE].script ? NUDGE : 0);
+}
+
 static void take(mp_state *st, int sig, bool script)
 {
-	struct sigaction sa = { .sa_handler = on_signal };
+	struct sigaction sa = { .sa_handler = script || sig != NUDGE ? on_signal : on_nudge };
 	struct entry *e = &table[sig];
 	/* mprun's own interrupt a read or a system(3) as well. */
 	sa.sa_flags = script ? SA_RESTART : 0;
@@ -193,11 +231,11 @@ static void take(mp_state *st, int sig, bool script)
 
 void mp_signals_install(mp_state *st)
 {
-	static const int mine[] = { SIGINT, SIGTERM };
-	for (int i = 0; i < 2; i++) {
+	static const int mine[] = { SIGINT, SIGTERM, NUDGE };
+	for (int i = 0; i < 3; i++) {
 		struct sigaction now;
 		sigaction(mine[i], NULL, &now);
-		if (now.sa_handler != SIG_IGN)  /* nohup, a shell's background */
+		if (now.sa_handler != SIG_IGN || mine[i] == NUDGE)  /* nohup, a shell's background */
 			take(st, mine[i], false);
 	}
 }
@@ -236,7 +274,7 @@ static void give_back(mp_state *st, int sig)
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL };
 	table[sig].pending = 0;
-	if (st->standalone && !st->child && (sig == SIGINT || sig == SIGTERM)) {
+	if (st->standalone && !st->child && (sig == SIGINT || sig == SIGTERM || sig == NUDGE)) {
 		take(st, sig, false);
 		return;
 	}
@@ -271,6 +309,7 @@ static int mp_on_signal(lua_State *L)
 		give_back(st, sig);
 	else
 		take(st, sig, true);
+	mp_signals_note(st);
 	return 0;
 }
 

@@ -162,21 +162,24 @@ static void runs_in(lua_State *L, mp_state *st)
 }
 
 /* About to sleep: where in the script, for reports. Levels that are C or
- * have no line are skipped. */
+ * have no line are skipped; our own modules count where nothing else is. */
 static void note_place(void *ud)
 {
 	mp_state *st = ud;
 	mp_wait_record *r = &st->me->slot->wait;
 	lua_Debug ar;
+	if (!st->ending)
+		st->fell = false;
+	atomic_store_explicit(&r->line, 0, memory_order_relaxed);
 	for (int level = 0; level < 16 && lua_getstack(st->running, level, &ar); level++) {
 		if (!lua_getinfo(st->running, "Sl", &ar) || ar.currentline <= 0)
 			continue;
 		size_t n = strlen(ar.short_src), fit = sizeof r->source - 1;
 		atomic_store_explicit(&r->line, (uint32_t)ar.currentline, memory_order_relaxed);
 		memcpy(r->source, ar.short_src + (n > fit ? n - fit : 0), (n > fit ? fit : n) + 1);
-		return;
+		if (strncmp(ar.source, "=mp/", 4) != 0)
+			return;
 	}
-	atomic_store_explicit(&r->line, 0, memory_order_relaxed);
 }
 
 static int asked(void *ud)
@@ -209,6 +212,7 @@ static void open_runtime(lua_State *L, mp_state *st, const char *call)
 	rt->signals = mp_signals_mask(st);
 	st->rt = rt;
 	st->me = &rt->self;
+	mp_signals_note(st);
 	if (!st->standalone)
 		mp_stdio_plain();
 	mp_exit_opened(st);

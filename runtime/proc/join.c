@@ -207,11 +207,20 @@ static int open_exactly(mp_process *p)
 	return fd;
 }
 
+/* It may act on it: for a while it is not taken for stuck. */
+static void note_signal(mp_runtime *rt, mp_process *p)
+{
+	mp_aid aid = atomic_load(&p->aid);
+	if (!mp_gone(&rt->shm, aid))
+		atomic_store(&mp_slot_of(&rt->shm, aid)->signalled, mp_now());
+}
+
 int mp_process_signal(mp_runtime *rt, mp_process *p, int sig)
 {
 	int fd, rc;
 	if (atomic_load(&p->state) != MP_P_STARTED)
 		return -ESRCH;
+	note_signal(rt, p);
 	if (find_child(rt, p->self) || p->self == rt->process)
 		return mp_pid_signal(pid_of(p), -1, sig);
 	fd = open_exactly(p);

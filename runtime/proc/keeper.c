@@ -20,6 +20,7 @@
 
 #include "../base/clock.h"
 #include "../base/crash.h"
+#include "deadlock.h"
 #include "process.h"
 #include "../base/pid.h"
 
@@ -49,6 +50,9 @@ typedef struct keeper {
 	bool polling;              /* somebody has no pidfd */
 	bool begun;                /* the first look is over */
 	int64_t look_at, trim_at, trim_step, kill_at;  /* 0: not due */
+	int64_t dead_at;
+	mp_deadlock *dead;         /* the last look for one */
+	uint64_t suspect;          /* its mark, 0: there was none */
 	uint64_t chunks;           /* a hash of their words at the last look */
 } keeper;
 
@@ -300,6 +304,38 @@ static void trim(keeper *k)
 		atomic_store(&k->s->h->keeper_idle, 1);
 }
 
+/* ---- deadlock --------------------------------------------------------------------------- */
+
+/* Brings the owner to a safe point, if it is somewhere else than in a wait. */
+static void nudge_owner(mp_shm *s)
+{
+	mp_slot *sl = mp_slot_of(s, atomic_load(&s->h->owner));
+	pid_t pid = (pid_t)atomic_load(&sl->pid);
+	int sig = (int)atomic_load(&s->h->nudge);
+	int fd = sig ? open_but_one(pid) : -1;
+	if (sig && fd != -ESRCH && !another(pid, atomic_load(&sl->starttime)))
+		mp_pid_signal(pid, fd, sig);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Believed when the last look saw the same. The owner is told again until it
+ * has reported it: what was said to it before may have been a moment early. */
+static void look_for_deadlock(keeper *k)
+{
+	mp_header *h = k->s->h;
+	bool found = !atomic_load(&h->closing) && mp_deadlock_look(k->me, k->dead);
+	uint64_t mark = found ? k->dead->mark : 0;
+	bool sure = mark && mark == k->suspect && mp_deadlock_sure(k->s, k->dead);
+	k->dead_at = mp_now() + MP_LOOK_EVERY;
+	k->suspect = mark;
+	if (sure || atomic_load(&h->deadlock))
+		atomic_store(&h->deadlock, sure ? mark : 0);
+	MP_CRASHPOINT("keeper.deadlock");
+	if (sure && atomic_load(&h->told) != mark)
+		nudge_owner(k->s);
+}
+
 /* ---- the loop -------------------------------------------------------------------------- */
 
 /* Events of the eventfd come once until it is armed again: a burst of pokes
@@ -325,8 +361,8 @@ static void poked(keeper *k)
 static int until_next(const keeper *k)
 {
 	int64_t next = MP_FOREVER, now;
-	const int64_t due[] = { k->look_at, k->trim_at, k->kill_at };
-	for (int i = 0; i < 3; i++)
+	const int64_t due[] = { k->look_at, k->trim_at, k->kill_at, k->dead_at };
+	for (int i = 0; i < 4; i++)
 		if (due[i] && due[i] < next)
 			next = due[i];
 	if (next == MP_FOREVER)
@@ -342,6 +378,7 @@ static _Noreturn void keep(keeper *k)
 	struct epoll_event ev[64];
 	bool was_poked = true;  /* there may have been something before me */
 	look_soon(k, mp_now());
+	k->dead_at = mp_now() + MP_LOOK_EVERY;
 	for (;;) {
 		int n = epoll_wait(k->ep, ev, 64, until_next(k));
 		for (int i = 0; i < n; i++) {
@@ -365,6 +402,8 @@ static _Noreturn void keep(keeper *k)
 			kill_due(k);
 		if (over(k->trim_at))
 			trim(k);
+		if (over(k->dead_at))
+			look_for_deadlock(k);
 	}
 }
 
@@ -425,14 +464,16 @@ _Noreturn void mp_keeper_run(mp_runtime *rt, mp_aid aid)
 	mp_shm *s = &rt->shm;
 	keeper k = { .s = s, .me = &rt->self, .orphans = rt->orphans[1],
 	             .trim_step = TRIM_AFTER };
-	size_t size = s->h->nslots * sizeof(record);
+	size_t size = s->h->nslots * sizeof(record);  /* aligned for what follows */
 	if (!mp_slot_enter(s, aid, &rt->self))
 		_exit(1);
 	leave_world(rt, k.orphans);
-	k.rec = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	k.rec = mmap(NULL, size + mp_deadlock_size(s), PROT_READ | PROT_WRITE,
+	             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	k.ep = epoll_create1(EPOLL_CLOEXEC);
 	if (k.rec == MAP_FAILED || k.ep < 0)
 		_exit(1);
+	k.dead = (mp_deadlock *)(void *)((char *)k.rec + size);
 	for (uint32_t i = 0; i < s->h->nslots; i++)
 		k.rec[i].fd = -1;
 	arm(&k, EPOLL_CTL_ADD);

@@ -3,7 +3,8 @@
  * It watches every process of the runtime through pidfds. When one ends it
  * notes how, cleans up after it and wakes whoever waits for any of it. When
  * the owner ends in any way it kills all others. It also gives back memory
- * that is not used, and collects objects that nobody can reach.
+ * that is not used, and collects objects that nobody can reach. It looks for
+ * deadlocks and tells the owner of one (deadlock.h).
  *
  * Invariant: correctness never depends on it. Killed, waits find deaths by
  * their slices, and the owner starts another, which finds all it has to know

@@ -189,11 +189,30 @@ static mp_word *readiness(void *body)
 	return &((mp_process *)body)->ec;
 }
 
+static bool ready(mp_self *me, void *body)
+{
+	(void)me;
+	return atomic_load(&((mp_process *)body)->state) == MP_P_ENDED;
+}
+
+/* A joiner: only the joined one can end that. One that is dead already, or
+ * only starting, ends it soon. */
+static bool stuck(const mp_shm *s, void *body, mp_aid waiter, uint32_t what, mp_aid *on)
+{
+	mp_process *p = body;
+	(void)waiter;
+	*on = atomic_load(&p->aid);
+	return what == MP_W_JOIN && atomic_load(&p->state) == MP_P_STARTED &&
+	       mp_slot_phase(s, *on) == MP_SLOT_LIVE;
+}
+
 const mp_type_ops mp_process_ops = {
 	.name = "Process",
 	.release = release,
 	.wake = wake,
 	.destroy = destroy,
 	.readiness = readiness,
+	.ready = ready,
+	.stuck = stuck,
 	.contents = contents,
 };

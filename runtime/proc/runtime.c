@@ -30,6 +30,7 @@
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
 #include "../sync/semaphore.h"
+#include "deadlock.h"
 #include "keeper.h"
 #include "process.h"
 #include "../base/pid.h"
@@ -79,6 +80,8 @@ static int interrupted(mp_self *me, void *ud)
 {
 	mp_runtime *rt = ud;
 	(void)me;
+	if (rt->owner && mp_runtime_mine(rt) && mp_deadlock_found(rt))
+		return 1;
 	return rt->interrupted ? rt->interrupted(rt->ud) : 0;
 }
 
@@ -343,7 +346,8 @@ void mp_runtime_become(mp_runtime *rt)
 {
 	rt->pid = getpid();
 	rt->forks = mp_forks;
-	rt->owner = rt->standalone = rt->unclean = false;
+	rt->owner = rt->standalone = rt->unclean = rt->ending = false;
+	rt->deadlock = NULL;
 	rt->keeper = 0;
 	rt->signals = 0;
 	close_pair(rt->orphans);
@@ -414,6 +418,8 @@ static void end_others(mp_runtime *rt, double grace)
 	int64_t until = mp_deadline(grace);
 	atomic_store(&rt->shm.h->closing, 1);
 	rt->interrupted = NULL;
+	rt->closing = true;
+	free(mp_deadlock_take(rt));
 	signal_others(rt, SIGTERM);
 	while (await_other(rt, until))
 		;

@@ -36,6 +36,9 @@ typedef struct mp_runtime {
 	bool standalone;           /* it is mprun: subreaper, SIGINT is ours */
 	pid_t keeper;              /* owner only */
 	mp_aid keeper_aid;
+	bool ending;               /* the script is over, its children are joined */
+	bool closing;              /* the others are ended by force: who waits does not matter */
+	char *deadlock;            /* a report that waits to be told, NULL: none (deadlock.h) */
 	bool unclean;              /* ends inside a call of ours: blocks may be in its name */
 	uint64_t process;          /* handle of this process's object */
 	uint64_t signals;          /* bit n-1: signal n has a handler of ours; a child's is reset */

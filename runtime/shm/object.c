@@ -584,3 +584,55 @@ void mp_obj_ring(mp_self *me, mp_handle h)
 			mp_ec_notify(&s->slots[k * 64 + (uint32_t)__builtin_ctzll(bits)].doorbell, 1);
 	}
 }
+
+/* ---- who waits in vain ------------------------------------------------------ */
+
+static bool may_be_ready(mp_self *me, mp_handle h)
+{
+	const mp_type_ops *ops = ops_of(me->shm, mp_obj_type(me->shm, h));
+	struct pin p;
+	void *body;
+	bool is;
+	if (!ops || !ops->ready || !pin(me, h, &p))
+		return true;
+	body = mp_obj_body(me->shm, h, MP_T_NONE);  /* NULL: held an older one */
+	is = !body || ops->ready(me, body);
+	unpin(me, h, &p);
+	return is;
+}
+
+bool mp_obj_none_ready(mp_self *me, mp_aid who)
+{
+	mp_shm *s = me->shm;
+	uint32_t high = atomic_load(&s->h->objs_high), n = 0;
+	for (uint32_t i = 1; i < high; i++) {
+		uint64_t w = atomic_load(&s->objs[i].word);
+		if (state_of(w) == MP_OBJ_FREE || !has_bit(watchers(s, i), who))
+			continue;
+		if (may_be_ready(me, (w >> 32 << 32) | i))
+			return false;
+		n++;
+	}
+	return n > 0;
+}
+
+bool mp_obj_stuck(mp_self *me, mp_handle h, mp_aid who, uint32_t what, mp_aid *on)
+{
+	const mp_type_ops *ops = ops_of(me->shm, mp_obj_type(me->shm, h));
+	struct pin p;
+	void *body;
+	bool is;
+	*on = 0;
+	if (!ops || !ops->stuck || !pin(me, h, &p))
+		return false;
+	body = mp_obj_body(me->shm, h, MP_T_NONE);
+	is = body && ops->stuck(me->shm, body, who, what, on);
+	unpin(me, h, &p);
+	return is;
+}
+
+const char *mp_obj_type_name(const mp_shm *s, mp_handle h)
+{
+	const mp_type_ops *ops = ops_of(s, mp_obj_type(s, h));
+	return ops ? ops->name : "object";
+}

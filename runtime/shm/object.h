@@ -106,5 +106,13 @@ void mp_obj_watch(mp_self *me, mp_handle h);
 void mp_obj_unwatch(mp_self *me, mp_handle h);
 /* Rings everyone who watches the object with this body (slow path of notify). */
 void mp_obj_ring(mp_self *me, mp_handle h);
+/* Is something watched by who, and none of it ready? false also where a type
+ * cannot tell. A scan of all objects. */
+bool mp_obj_none_ready(mp_self *me, mp_aid who);
+
+/* Calls the type's stuck for actor who, who waits for h as what says; false
+ * where it has none, or h is gone. Holds the object meanwhile. */
+bool mp_obj_stuck(mp_self *me, mp_handle h, mp_aid who, uint32_t what, mp_aid *on);
+const char *mp_obj_type_name(const mp_shm *s, mp_handle h);  /* "object": gone */
 
 #endif

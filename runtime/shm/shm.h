@@ -56,6 +56,7 @@ typedef struct mp_self {
 	uint32_t held;                /* the script's locks and items in work; 0 at the end: a clean end */
 	bool counts;                  /* took something that counts: see mp_obj_leave */
 	uint32_t starved;             /* memory waits in a row in which everybody waited */
+	int64_t since;                /* begin of a wait that is made of several; 0: each for itself */
 	int spin;                     /* -1: as the load says, else a fixed number of turns */
 
 	/* Hooks of the floors above; any may be NULL. None is called while a

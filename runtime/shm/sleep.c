@@ -22,17 +22,21 @@ static void begin(mp_sleeper *sl)
 	sl->begun = true;
 	if (!sl->as->quiet && sl->me->before_sleep)
 		sl->me->before_sleep(sl->me, sl->me->ud);
+	/* A latch's, in a hook of the wait that is on record. */
+	if (atomic_load_explicit(&r->what, memory_order_relaxed) != MP_W_NONE)
+		return;
+	sl->recorded = true;
 	atomic_store_explicit(&r->object, sl->as->object, memory_order_relaxed);
-	atomic_store_explicit(&r->since, mp_now(), memory_order_relaxed);
+	atomic_store_explicit(&r->since, sl->me->since ? sl->me->since : mp_now(), memory_order_relaxed);
 	atomic_store_explicit(&r->deadline, sl->deadline, memory_order_relaxed);
 	atomic_store_explicit(&r->what, sl->as->what, memory_order_release);
 }
 
 void mp_sleep_end(mp_sleeper *sl)
 {
-	if (sl->begun)
+	if (sl->recorded)
 		atomic_store_explicit(&sl->me->slot->wait.what, MP_W_NONE, memory_order_release);
-	sl->begun = false;
+	sl->begun = sl->recorded = false;
 }
 
 /* What a waiter does when a slice ends: it finds deaths by itself. True: the

@@ -12,7 +12,8 @@ typedef struct mp_sleeper {
 	mp_self *me;
 	const mp_wait *as;
 	int64_t deadline;
-	bool begun;          /* the wait is on record */
+	bool begun;          /* before_sleep was called */
+	bool recorded;       /* the wait is on record */
 } mp_sleeper;
 
 /* Sleeps while *w == seen, at most a slice. 0: look again; MP_TIMEOUT: the
