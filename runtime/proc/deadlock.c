@@ -31,21 +31,36 @@ static bool known(uint32_t what, mp_handle object)
 	}
 }
 
-/* By its record alone: does it wait so that it may be stuck? */
-static bool waits(const mp_self *me, mp_slot *sl, mp_aid aid, int64_t now, mp_stuck *st)
+bool mp_deadlock_waits(mp_slot *sl, int64_t now)
 {
 	mp_wait_record *r = &sl->wait;
-	*st = (mp_stuck){ .aid = aid };
-	st->what = atomic_load_explicit(&r->what, memory_order_acquire);
-	st->object = atomic_load(&r->object);
-	st->since = atomic_load(&r->since);
-	return known(st->what, st->object) &&
+	return known(atomic_load_explicit(&r->what, memory_order_acquire), atomic_load(&r->object)) &&
 	       atomic_load(&r->deadline) == MP_FOREVER &&
-	       now - st->since >= MP_STUCK_AFTER &&
-	       !atomic_load(&sl->handlers) &&
-	       (!atomic_load(&sl->signalled) ||
-	        now - atomic_load(&sl->signalled) >= MP_SIGNAL_LASTS) &&
-	       (atomic_load(&sl->asleep) || aid == me->aid);
+	       now - atomic_load(&r->since) >= MP_STUCK_AFTER &&
+	       !atomic_load(&sl->handlers);
+}
+
+/* WORKS: if it comes to wait for long, it tells the keeper. SOON: that is no
+ * more than a moment's state, of which nobody will tell. */
+enum { WORKS, SOON, WAITS };
+
+/* By its record alone: does it wait so that it may be stuck? */
+static int state_of(const mp_self *me, mp_slot *sl, mp_aid aid, int64_t now, mp_stuck *st)
+{
+	int64_t signalled = atomic_load(&sl->signalled);
+	mp_wait_record *r = &sl->wait;
+	*st = (mp_stuck){ .aid = aid };
+	st->since = atomic_load(&r->since);
+	st->object = atomic_load(&r->object);
+	st->what = atomic_load_explicit(&r->what, memory_order_acquire);
+	if (mp_slot_phase(me->shm, aid) != MP_SLOT_LIVE)
+		return SOON;
+	if (!mp_deadlock_waits(sl, now))
+		return WORKS;
+	if ((signalled && now - signalled < MP_SIGNAL_LASTS) ||
+	    (!atomic_load(&sl->asleep) && aid != me->aid))
+		return SOON;
+	return WAITS;
 }
 
 /* The record has not changed while the rest was read. */
@@ -64,16 +79,22 @@ static bool collect(mp_self *me, mp_deadlock *d)
 	int64_t now = mp_now();
 	bool all = true;
 	d->n = 0;
+	d->again = false;
 	for (uint32_t i = 1; i < high; i++) {
 		mp_slot *sl = &s->slots[i];
 		mp_aid aid = mp_slot_aid(s, i);
-		uint32_t phase = mp_slot_phase(s, aid);
-		if (phase == MP_SLOT_FREE || atomic_load(&sl->kind) == MP_KIND_KEEPER)
+		if (mp_slot_phase(s, aid) == MP_SLOT_FREE || atomic_load(&sl->kind) == MP_KIND_KEEPER)
 			continue;
-		if (phase == MP_SLOT_LIVE && waits(me, sl, aid, now, &d->who[d->n]))
+		switch (state_of(me, sl, aid, now, &d->who[d->n])) {
+		case WAITS:
 			d->n++;
-		else
+			break;
+		case SOON:
+			d->again = true;
+			/* fall through */
+		default:
 			all = false;
+		}
 	}
 	return all;
 }
@@ -97,10 +118,12 @@ static bool ask(mp_self *me, mp_deadlock *d, bool all)
 		mp_stuck st = d->who[i];
 		if (!all && st.what != MP_W_LOCK && st.what != MP_W_JOIN)
 			continue;
-		if (stuck(me, &st))
+		if (stuck(me, &st)) {
 			d->who[kept++] = st;
-		else
+		} else {
+			d->again = true;
 			all = false;
+		}
 	}
 	d->n = kept;
 	return all && kept > 0;

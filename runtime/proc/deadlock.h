@@ -56,9 +56,14 @@ typedef struct mp_stuck {
 typedef struct mp_deadlock {
 	uint64_t mark;             /* of the members and their stamps, never 0 */
 	bool all;                  /* nobody else works; else circles only */
+	bool again;                /* if none was found: look again, the picture was not clear */
 	uint32_t n;
 	mp_stuck who[];
 } mp_deadlock;
+
+/* Has this one been in a wait for long that only an actor can end? Then, once
+ * in a wait, it tells the keeper (h->waiter), which need not look before. */
+bool mp_deadlock_waits(mp_slot *sl, int64_t now);
 
 /* Bytes of an mp_deadlock that has room for everybody. */
 size_t mp_deadlock_size(const mp_shm *s);

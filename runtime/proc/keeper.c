@@ -142,6 +142,12 @@ static void look_soon(keeper *k, int64_t at)
 		k->look_at = at;
 }
 
+static void deadlock_soon(keeper *k)
+{
+	if (!k->dead_at)
+		k->dead_at = mp_now();
+}
+
 static _Noreturn void end_all(keeper *k)
 {
 	mp_keeper_kill_all(k->me);
@@ -164,6 +170,7 @@ static void death(keeper *k, uint32_t i)
 		tell_orphan(k, &r);
 	unwatch(&k->rec[i]);
 	look_soon(k, mp_now());  /* for its children */
+	deadlock_soon(k);        /* the others may have counted on it */
 }
 
 static void watch(keeper *k, uint32_t i, mp_aid aid)
@@ -319,7 +326,9 @@ static void nudge_owner(mp_shm *s)
 		close(fd);
 }
 
-/* Believed when the last look saw the same. The owner is told again until it
+/* Begun when somebody has waited for long, or a process has ended, and gone
+ * on with while there is a suspicion: so an idle keeper sleeps.
+ * Believed when the last look saw the same. The owner is told again until it
  * has reported it: what was said to it before may have been a moment early. */
 static void look_for_deadlock(keeper *k)
 {
@@ -327,7 +336,7 @@ static void look_for_deadlock(keeper *k)
 	bool found = !atomic_load(&h->closing) && mp_deadlock_look(k->me, k->dead);
 	uint64_t mark = found ? k->dead->mark : 0;
 	bool sure = mark && mark == k->suspect && mp_deadlock_sure(k->s, k->dead);
-	k->dead_at = mp_now() + MP_LOOK_EVERY;
+	k->dead_at = found || k->dead->again ? mp_now() + MP_LOOK_EVERY : 0;
 	k->suspect = mark;
 	if (sure || atomic_load(&h->deadlock))
 		atomic_store(&h->deadlock, sure ? mark : 0);
@@ -353,6 +362,8 @@ static void poked(keeper *k)
 		n = 0;  /* somebody else's read cannot be; nothing to drain */
 	arm(k, EPOLL_CTL_MOD);
 	look(k);
+	if (atomic_exchange(&k->s->h->waiter, 0))
+		deadlock_soon(k);
 	k->trim_step = TRIM_AFTER;
 	if (!k->trim_at)
 		k->trim_at = mp_now() + TRIM_AFTER;
@@ -378,7 +389,7 @@ static _Noreturn void keep(keeper *k)
 	struct epoll_event ev[64];
 	bool was_poked = true;  /* there may have been something before me */
 	look_soon(k, mp_now());
-	k->dead_at = mp_now() + MP_LOOK_EVERY;
+	k->dead_at = mp_now();
 	for (;;) {
 		int n = epoll_wait(k->ep, ev, 64, until_next(k));
 		for (int i = 0; i < n; i++) {

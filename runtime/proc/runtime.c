@@ -92,6 +92,18 @@ static void owner_is_gone(mp_runtime *rt)
 	_exit(128 + SIGKILL);
 }
 
+/* Once in a long wait, that it may be in vain. */
+static void tell_keeper(mp_runtime *rt)
+{
+	mp_slot *sl = rt->self.slot;
+	int64_t since = atomic_load(&sl->wait.since);
+	if (since == rt->waiting || !mp_deadlock_waits(sl, mp_now()))
+		return;
+	rt->waiting = since;
+	atomic_store(&rt->shm.h->waiter, 1);
+	mp_runtime_poke(rt);
+}
+
 /* What a sleeping process does every slice: the owner keeps the keeper, the
  * others do its work while there is none. */
 static void slice(mp_self *me, void *ud)
@@ -109,6 +121,7 @@ static void slice(mp_self *me, void *ud)
 			owner_is_gone(rt);
 		mp_process_look(me);
 	}
+	tell_keeper(rt);
 }
 
 void mp_runtime_hooks(mp_runtime *rt)

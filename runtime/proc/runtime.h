@@ -38,6 +38,7 @@ typedef struct mp_runtime {
 	mp_aid keeper_aid;
 	bool ending;               /* the script is over, its children are joined */
 	bool closing;              /* the others are ended by force: who waits does not matter */
+	int64_t waiting;           /* begin of the last wait that the keeper was told of */
 	char *deadlock;            /* a report that waits to be told, NULL: none (deadlock.h) */
 	bool unclean;              /* ends inside a call of ours: blocks may be in its name */
 	uint64_t process;          /* handle of this process's object */

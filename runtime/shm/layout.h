@@ -176,6 +176,7 @@ typedef struct mp_header {
 
 	_Alignas(64) mp_word memory;  /* event count: memory was given back */
 	mp_word nudge;                /* signal that brings the owner's script to a safe point; 0: none */
+	mp_word waiter;               /* 1: somebody waits for long; the keeper shall look whether in vain */
 	_Atomic uint64_t deadlock;    /* mark of the deadlock that the keeper sees; 0: none */
 	_Atomic uint64_t told;        /* mark of the last one that the owner reported */
 	_Alignas(64) _Atomic int32_t awake;  /* actors not asleep (a hint) */
