@@ -128,6 +128,12 @@ static void at_exit(void)
 		}
 		mp_runtime_close(st->rt, MP_GRACE);
 	}
+	if (!deadlocked)
+		return;
+	/* Met after the script's own status was chosen. */
+	fflush(NULL);
+	mp_stdio_flush();
+	_exit(MP_EXIT_DEADLOCK);
 }
 
 void mp_exit_opened(mp_state *st)
@@ -257,23 +263,11 @@ static int core_force(lua_State *L)
 	return 0;
 }
 
-/* Registered before the script can register anything, so the last of exit(3):
- * the status of a deadlock that was met after the script's own was chosen. */
-static void exit_deadlocked(void)
-{
-	if (!deadlocked)
-		return;
-	fflush(NULL);
-	mp_stdio_flush();
-	_exit(MP_EXIT_DEADLOCK);
-}
-
 void mp_standalone(lua_State *L)
 {
 	mp_state *st = mp_state_of(L);
 	if (st->standalone)
 		return;
-	atexit(exit_deadlocked);
 	st->standalone = true;
 	reopen_stdout(L);
 	mp_signals_install(st);

@@ -88,7 +88,7 @@ static _Noreturn void run_child(lua_State *C, mp_state *st)
 	mp_signals_child(st);
 	st->L = st->running = C;
 	st->child = true;
-	st->ending = st->ended = false;
+	st->ending = st->ended = st->fell = st->forced = false;
 	st->busy = 0;
 	lua_pcall(C, 2, 0, 0);
 	/* Only for want of memory: body catches what the target raises. */

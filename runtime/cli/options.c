@@ -31,7 +31,7 @@ const char options_help[] =
 "  --                    ends the options\n"
 "\n"
 "Exit status: 0 all done; 1 an error in the script or a stage; 2 bad usage or\n"
-"a bad flow; 130, 143 interrupted.\n";
+"a bad flow; 3 a deadlock; 130, 143 interrupted.\n";
 
 enum kind { HELP, VERSION, CODE, STAGE, VALUE, YES, NO, LATER };
 

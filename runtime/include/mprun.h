@@ -4,8 +4,8 @@
  * 1. Every call that can fail returns 0, a positive expected outcome (enum
  *    below), or a negative error: -errno, or one of MP_ESYNTAX, MP_ESCRIPT.
  *    mp_errmsg says what went wrong and where. Nothing here calls abort or
- *    exit, prints, or installs a signal handler. (What the script itself does
- *    with print or os.exit is the script's.)
+ *    exit, prints (but see mp_close), or installs a signal handler. (What the
+ *    script itself does with print or os.exit is the script's.)
  * 2. Input is copied: no argument need outlive its call.
  * 3. mp_close frees everything and ends every process of the runtime. Strings
  *    that a call returns are borrowed from the runtime.
@@ -87,8 +87,9 @@ MP_API void mp_config_init(mp_config *cfg, size_t size);
 MP_API int mp_open(mp_rt **rt, const mp_config *cfg);
 
 /* Frees the runtime: finalizers run, ordinary processes are joined (this may
- * block as long as they run), all others are ended. NULL is allowed. Not to be
- * called from inside a function that the runtime called. */
+ * block as long as they run), all others are ended. Processes that wait for
+ * what nobody is left to do are reported to stderr and ended, too. NULL is
+ * allowed. Not to be called from inside a function that the runtime called. */
 MP_API void mp_close(mp_rt *rt);
 
 /* The message of the last call that failed, "" if none did; for a script's
@@ -132,11 +133,15 @@ MP_API int mp_set(mp_rt *rt, const char *name, const char *value);
  * by itself. Blocks until all is done. The script is forgotten then.
  * 0: done, exit status 0; MP_ESCRIPT: an error in the script or in a flow, or
  * another exit status than 0: mp_exit_status has it, mp_errmsg the message
- * ("" if it has been reported already); -EINVAL: no script was loaded. */
+ * ("" if it has been reported already); -EINVAL: no script was loaded. When
+ * processes wait for what only each other could do, the script gets an error
+ * whose message, here mp_errmsg, is the report; a script is not interrupted
+ * where the host has threads, for they might do it. */
 MP_API int mp_run(mp_rt *rt);
 
 /* The exit status that the last mp_run wants for the program: 0 all done; 1 an
- * error in the script or a stage; 2 a bad flow; 130, 143 interrupted. */
+ * error in the script or a stage; 2 a bad flow; 3 a deadlock; 130, 143
+ * interrupted. */
 MP_API int mp_exit_status(const mp_rt *rt);
 
 #ifdef __cplusplus

@@ -5,9 +5,12 @@
 #include "mprun.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static const char *now = "";
@@ -240,6 +243,106 @@ static void no_allocation_is_taken_for_granted(void)
 	}
 }
 
+/* ---- deadlock ----------------------------------------------------------------- */
+
+static void *idle(void *seconds)
+{
+	sleep(*(unsigned *)seconds);
+	return NULL;
+}
+
+/* The message is the report, and the processes are not waited for. */
+static void a_deadlock_is_an_error(void)
+{
+	mp_rt *rt = opened();
+	now = "a deadlock in mp_run";
+	CHECK(load(rt, "local q = mp.Queue()\n"
+	               "mp.spawn(q.get, q):join()") == 0);
+	CHECK(mp_run(rt) == MP_ESCRIPT && mp_exit_status(rt) == 3);
+	CHECK(has(rt, "deadlock: all 2 processes wait"));
+	CHECK(has(rt, "end of Process-1"));
+	CHECK(has(rt, "demo:2\n") && has(rt, "\n  help: "));
+	mp_close(rt);
+}
+
+/* Another thread may know something. */
+static void threads_may_end_a_wait(void)
+{
+	mp_rt *rt = opened();
+	pthread_t t;
+	unsigned seconds = 3;
+	time_t begun = time(NULL);
+	now = "a deadlock but for a thread";
+	CHECK(pthread_create(&t, NULL, idle, &seconds) == 0);
+	CHECK(load(rt, "mp.Queue():get()") == 0);
+	CHECK(mp_run(rt) == MP_ESCRIPT && mp_exit_status(rt) == 3);
+	CHECK(time(NULL) - begun >= 2);  /* it has ended */
+	pthread_join(t, NULL);
+	mp_close(rt);
+}
+
+/* Runs f in a process of its own: its exit status, and what it printed. */
+static int elsewhere(void (*f)(void), char *text, size_t size)
+{
+	int fds[2], status;
+	ssize_t n, len = 0;
+	pid_t pid;
+	CHECK(pipe(fds) == 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		dup2(fds[1], 2);
+		close(fds[0]);
+		close(fds[1]);
+		f();
+		exit(0);
+	}
+	close(fds[1]);
+	while ((n = read(fds[0], text + len, size - 1 - (size_t)len)) > 0)
+		len += n;
+	text[len] = 0;
+	close(fds[0]);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static const char waits[] = "local q = mp.Queue() mp.spawn(q.get, q)";
+
+static void closes(void)
+{
+	mp_rt *rt = opened();
+	runs(rt, waits);
+	mp_close(rt);
+}
+
+static void exits(void)
+{
+	runs(opened(), waits);
+}
+
+static void exits_alone(void)
+{
+	mp_rt *rt = opened();
+	CHECK(mp_set(rt, "standalone", "yes") == 0);
+	runs(rt, waits);
+}
+
+static void the_end_does_not_hang(void)
+{
+	static const struct { const char *name; void (*f)(void); int status; } ends[] = {
+		{ "in mp_close", closes, 0 },
+		{ "in exit", exits, 0 },
+		{ "in exit of a program that is there for the script", exits_alone, 3 },
+	};
+	char text[4096];
+	for (int i = 0; i < 3; i++) {
+		now = ends[i].name;
+		CHECK(elsewhere(ends[i].f, text, sizeof text) == ends[i].status);
+		CHECK(strstr(text, "deadlock: all 2 processes wait"));
+		CHECK(strstr(text, "its end\n"));
+	}
+}
+
 int main(void)
 {
 	alarm(getenv("MP_PROVE") ? 900 : 100);
@@ -249,6 +352,9 @@ int main(void)
 	options_are_kept();
 	configurations();
 	two_at_once();
+	a_deadlock_is_an_error();
+	threads_may_end_a_wait();
+	the_end_does_not_hang();
 	no_allocation_is_taken_for_granted();
 	return 0;
 }
