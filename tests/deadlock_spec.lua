@@ -145,6 +145,28 @@ for _ = 1, 3 do mp.spawn(e.wait, e) end
 e:wait()
 ]])
 
+case("semaphore", [[
+local s = mp.Semaphore(1)
+s:acquire()
+mp.spawn(s.acquire, s)
+s:acquire()
+]])
+
+case("condition", [[
+local c = mp.Condition()
+local function wait() c:acquire() c:wait() end
+mp.spawn(wait)
+wait()
+]])
+
+case("rlocks", [[
+local a, b, e = mp.RLock(), mp.RLock(), mp.Event()
+local p = mp.spawn(function() b:acquire() e:set() a:with(print) end)
+a:acquire()
+e:wait()
+b:acquire()
+]])
+
 case("several", [[
 local q, e = mp.Queue(), mp.Event()
 local p = mp.spawn(waits, q)
@@ -404,6 +426,18 @@ describe("a deadlock", function()
   it("of all who wait for an event", function()
     local r = reported("event", "all 4 processes wait, and nobody is left to end that", 4)
     assert.truthy(r.help[1]:find "set the event")
+  end)
+
+  it("of all who wait for a semaphore or a condition", function()
+    local r = reported("semaphore", "all 2 processes wait, and nobody is left to end that", 2)
+    assert.truthy(r.rows[2][2]:find "^Semaphore #%d" and r.help[1]:find "release the semaphore")
+    r = reported("condition", "all 2 processes wait, and nobody is left to end that", 2)
+    assert.truthy(r.rows[2][2]:find "^Condition #%d" and r.help[1]:find "to notify")
+  end)
+
+  it("of main and recursive locks", function()
+    local r = reported("rlocks", "2 processes wait for each other", 2)
+    assert.truthy(r.rows[2][1]:find "^main %(" and r.rows[2][2]:find "^RLock #%d")
   end)
 
   it("of one who waits for several things", function()

@@ -340,7 +340,10 @@ static void look_for_deadlock(keeper *k)
 	k->suspect = mark;
 	if (sure || atomic_load(&h->deadlock))
 		atomic_store(&h->deadlock, sure ? mark : 0);
-	MP_CRASHPOINT("keeper.deadlock");
+	if (sure)
+		MP_CRASHPOINT("keeper.believed");
+	else if (mark)
+		MP_CRASHPOINT("keeper.suspects");
 	if (sure && atomic_load(&h->told) != mark)
 		nudge_owner(k->s);
 }

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 
 #include "base/crash.h"
+#include "proc/deadlock.h"
 #include "proc/process.h"
 #include "proc/stdio.h"
 
@@ -415,6 +416,28 @@ static void measure(double *bare, double *ours)
 	*ours = (double)(mp_now() - t) / N / 1e3;
 }
 
+/* The next keeper finds the deadlock as well: the owner, alone, in a wait. */
+static void deadlock_with_keeper_killed(const char *point)
+{
+	mp_handle h;
+	char *text;
+	open_with(0);
+	CHECK_EQ(mp_event_create(&rt.self, &h), 0);
+	arm(point, MP_KIND_KEEPER);
+	CHECK_EQ(mp_event_wait(&rt.self, mp_obj_body(&rt.shm, h, MP_T_EVENT), MP_FOREVER),
+	         MP_INTERRUPTED);
+	CHECK_EQ(crash->hits, 1);
+	text = mp_deadlock_take(&rt);
+	CHECK(text && strstr(text, "deadlock: the only process waits"));
+	CHECK(strstr(text, "Event #"));
+	free(text);
+	mp_obj_drop(&rt.self, h);
+	nothing_left();
+}
+
+static void keeper_at_suspects(void) { deadlock_with_keeper_killed("keeper.suspects"); }
+static void keeper_at_believed(void) { deadlock_with_keeper_killed("keeper.believed"); }
+
 int main(void)
 {
 	double bare = 0, ours = 0;
@@ -439,6 +462,8 @@ int main(void)
 	trial("keeper killed: sweep.released", keeper_at_released);
 	trial("keeper killed: sweep.blocks", keeper_at_blocks);
 	trial("keeper killed: sweep.slots", keeper_at_slots);
+	trial("keeper killed: keeper.suspects", keeper_at_suspects);
+	trial("keeper killed: keeper.believed", keeper_at_believed);
 	trial("owner killed", owner_killed);
 	trial("life without pidfds", life_without);
 	trial("joined by others without pidfds", others_without);
