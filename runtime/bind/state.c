@@ -174,10 +174,13 @@ static void note_place(void *ud)
 	for (int level = 0; level < 16 && lua_getstack(st->running, level, &ar); level++) {
 		if (!lua_getinfo(st->running, "Sl", &ar) || ar.currentline <= 0)
 			continue;
+		bool ours = strncmp(ar.source, "=mp/", 4) == 0;
+		if (ours && atomic_load_explicit(&r->line, memory_order_relaxed))
+			continue;
 		size_t n = strlen(ar.short_src), fit = sizeof r->source - 1;
 		atomic_store_explicit(&r->line, (uint32_t)ar.currentline, memory_order_relaxed);
 		memcpy(r->source, ar.short_src + (n > fit ? n - fit : 0), (n > fit ? fit : n) + 1);
-		if (strncmp(ar.source, "=mp/", 4) != 0)
+		if (!ours)
 			return;
 	}
 }

@@ -103,7 +103,6 @@ static const char *const advice[] = {
 	[MP_W_RECV] = "nobody is left to send: close the end when the last message is sent",
 	[MP_W_SEND] = "nobody is left to receive: receive the messages before joining who sends "
 	              "them",
-	[MP_W_ANY] = "nobody is left to make any of what is watched ready: wait with a timeout",
 };
 #define KINDS (sizeof advice / sizeof *advice)
 
@@ -125,7 +124,9 @@ static void print_help(FILE *f, const mp_deadlock *d)
 			said = true;
 		}
 	if (!said)
-		fputs("  help: a process must not join one that joins it; join with a timeout\n", f);
+		fprintf(f, "  help: %s\n", seen[MP_W_ANY]
+		        ? "nobody is left to make any of what is watched ready: wait with a timeout"
+		        : "a process must not join one that joins it; join with a timeout");
 }
 
 static void print_head(FILE *f, const mp_deadlock *d)
