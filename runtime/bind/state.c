@@ -374,7 +374,7 @@ mp_ref *mp_ref_self(lua_State *L, const char *call)
 	mp_ref *r = lua_touserdata(L, 1);
 	bool same = r && lua_getmetatable(L, 1);
 	if (same) {
-		same = lua_rawequal(L, -1, lua_upvalueindex(1));
+		same = lua_topointer(L, -1) == lua_topointer(L, lua_upvalueindex(1));
 		lua_pop(L, 1);
 	}
 	if (!same) {
