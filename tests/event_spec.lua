@@ -47,6 +47,86 @@ describe("Event", function()
     for _, p in ipairs(ps) do p:join() end
   end)
 
+  it("wakes fifty at once", function()
+    local e, up, out, over, n = mp.Event(), mp.Queue(), mp.Queue(), mp.Event(), 50
+    local ps = {}
+    for i = 1, n do
+      ps[i] = mp.spawn(function()
+        up:put(i)
+        out:put(e:wait(20))
+        over:wait()
+      end)
+    end
+    for _ = 1, n do up:get(20) end
+    assert.is_true(out:empty())
+    e:set()
+    for _ = 1, n do assert.is_true(out:get(20)) end
+    over:set()
+    for _, p in ipairs(ps) do p:join() end
+  end)
+
+  describe("when a process is killed", function()
+    -- Processes that wait for the event; each has said so.
+    local function waiters(e, n)
+      local up, out, ps = mp.Queue(), mp.Queue(), {}
+      for i = 1, n do
+        ps[i] = mp.spawn(function()
+          up:put(i)
+          out:put(e:wait(20) and i)
+        end)
+        up:get(20)
+      end
+      mp.sleep(0.05)  -- most likely they sleep by now; either way it holds
+      return ps, out
+    end
+
+    it("a waiter: the others are woken", function()
+      local e = mp.Event()
+      local ps, out = waiters(e, 3)
+      ps[2]:kill()
+      ps[2]:join()
+      assert.is_false(e:is_set())
+      e:set()
+      assert.equal(4, out:get(20) + out:get(20))
+      assert.is_true(out:empty())
+      ps[1]:join()
+      ps[3]:join()
+    end)
+
+    it("the only one who would set it: they wait on, for whoever does", function()
+      local e = mp.Event()
+      local ps, out = waiters(e, 2)
+      local p = mp.spawn(function()
+        mp.Event():wait()
+        e:set()
+      end)
+      p:kill()
+      p:join()
+      assert.same({ nil, "timeout" }, { out:get(0.05) })
+      assert.same({ nil, "timeout" }, { e:wait(0.05) })
+      e:set()
+      assert.equal(3, out:get(20) + out:get(20))
+      for _, w in ipairs(ps) do w:join() end
+    end)
+
+    it("one that sets and clears all the time: it is the one or the other", function()
+      local e = mp.Event()
+      local p = mp.spawn(function()
+        while true do
+          e:set()
+          e:clear()
+        end
+      end)
+      assert.is_true(e:wait(20))
+      p:kill()
+      p:join()
+      e:clear()
+      assert.same({ nil, "timeout" }, { e:wait(0.02) })
+      e:set()
+      assert.is_true(e:wait())
+    end)
+  end)
+
   it("I04: shows its state", function()
     local e = mp.Event()
     assert.equal("Event (unset)", tostring(e))

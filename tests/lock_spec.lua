@@ -163,6 +163,52 @@ describe("Lock", function()
     l:release()
   end)
 
+  it("passes to another when one who waits for it is killed", function()
+    local l, ready, out = mp.Lock(), mp.Queue(), mp.Queue()
+    l:acquire()
+    local ps = {}
+    for i = 1, 3 do
+      ps[i] = mp.spawn(function()
+        ready:put(i)
+        out:put { i, l:acquire() }
+        l:release()
+      end)
+    end
+    for _ = 1, 3 do ready:get(20) end
+    ps[1]:kill()
+    ps[1]:join()
+    l:release()
+    local a, b = out:get(20), out:get(20)
+    assert.equal(5, a[1] + b[1])
+    assert.is_nil(a[3])
+    assert.is_nil(b[3])
+    ps[2]:join()
+    ps[3]:join()
+  end)
+
+  it("starves nobody: while all want it all the time, each gets it", function()
+    for _, kind in ipairs { "Lock", "RLock" } do
+      local l, out, stop, n = mp[kind](), mp.Queue(), mp.Event(), 6
+      local ps = {}
+      for i = 1, n do
+        ps[i] = mp.spawn(function()
+          local turns = 0
+          while not stop:is_set() do
+            for _ = 1, 50 do
+              l:acquire()
+              l:release()
+            end
+            turns = turns + 1
+            if turns == 100 then out:put(i) end
+          end
+        end)
+      end
+      for _ = 1, n do assert.truthy((out:get(60))) end
+      stop:set()
+      for _, p in ipairs(ps) do p:join() end
+    end
+  end)
+
   it("keeps others out", function()
     local l, q = mp.Lock(), mp.Queue()
     q:put(0)
