@@ -235,15 +235,14 @@ static const luaL_Reg functions[] = {
 /* The Lua parts add to the module, which they find as mp.core's field `mp`. */
 static void load_parts(lua_State *L)
 {
-	require(L, "mp.process");
-	require(L, "mp.timer");
-	require(L, "mp.later");
-	lua_pop(L, 3);
-	require(L, "mp.list");
-	require(L, "mp.namespace");
-	require(L, "mp.manager");
-	require(L, "mp.later");
-	lua_pop(L, 5);
+	static const char *const parts[] = {
+		"mp.process", "mp.timer", "mp.list", "mp.namespace", "mp.manager",
+		"mp.later",
+	};
+	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+		require(L, parts[i]);
+		lua_pop(L, 1);
+	}
 	if (find("mp")) {
 		lua_pushcfunction(L, load_embedded);
 		lua_pushliteral(L, "mp");
