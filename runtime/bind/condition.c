@@ -135,12 +135,16 @@ static int wait_until(lua_State *L, mp_ref *r, int64_t deadline, const char *cal
 	luaL_checkstack(L, 8, call);
 	if (mp_condition_begin(me, c, &step) != MP_OK)
 		not_held(L, call);
-	int slept, back;
+	int slept, back = MP_OK;
 	while ((slept = mp_condition_sleep(me, c, &step, deadline)) == MP_INTERRUPTED
 	       && interrupted(L, &w))
 		;
 	/* Closed by a handler: it may be gone already, and its lock. */
 	while (r->h && (back = mp_condition_back(me, c, &step)) == MP_INTERRUPTED)
+		interrupted(L, &w);
+	/* One that would raise as soon as this returns is to raise here, where
+	 * a notification is not lost by it. */
+	if (r->h && r->st->signals)
 		interrupted(L, &w);
 	if (!r->h)
 		lua_error(L);
