@@ -85,6 +85,8 @@ static void sweep_dirty(mp_self *me, mp_aid dead)
 	atomic_store(&mp_slot_of(me->shm, dead)->commit, 0);
 	mp_obj_visit(me, wake, &dead);
 	mp_ec_notify(&me->shm->h->memory, INT_MAX);
+	atomic_store(&me->shm->h->gc, 1);  /* it may have died in a collection */
+	mp_wake_keeper(me->shm);
 }
 
 bool mp_sweep(mp_self *me, mp_aid dead)

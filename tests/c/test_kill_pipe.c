@@ -226,6 +226,7 @@ static void box_setup(mp_self *me)
 {
 	mp_out out;
 	uint32_t n;
+	kl_ctl_get(1)->reported = 0;
 	last_setup(me);
 	h_queue(me, 0, &box);
 	h_make_with(me, 44, 16, b, &out);
@@ -248,22 +249,33 @@ static mp_handle unbox(mp_self *me)
 	return h;
 }
 
-/* In a message it lives, and its pipe has no end yet. */
-static void unbox_op(mp_self *me, kl_ctl *ctl)
+/* As the keeper does it: when it is asked to. */
+static void collect_asked(mp_self *me)
 {
-	(void)ctl;
-	mp_obj_collect(me);
+	while (atomic_load(&me->shm->h->gc))
+		mp_obj_collect(me);
+}
+
+/* In a message it lives, and its pipe has no end yet. */
+static void unbox_use(mp_self *me, kl_ctl *ctl)
+{
 	mp_handle h = unbox(me);
 	if (h) {
 		CHECK(!mp_queue_closed(out_of(me, h)));
 		mp_obj_drop(me, h);
 	}
-	mp_obj_collect(me);
+	collect_asked(me);
+	ctl->reported = 1;
 }
 
-static void unbox_use(mp_self *me, kl_ctl *ctl)
+/* Paused in its look into the end, while another receives and drops it, it
+ * has to see to it that the end goes. */
+static void unbox_op(mp_self *me, kl_ctl *ctl)
 {
-	unbox_op(me, ctl);
+	mp_obj_collect(me);
+	unbox_use(me, ctl);
+	if (kl_ctl_get(1)->reported)
+		CHECK(mp_pipe_body(me->shm, b) == NULL);
 }
 
 static void unbox_check(mp_self *me, const kl_fate *f)
@@ -272,7 +284,7 @@ static void unbox_check(mp_self *me, const kl_fate *f)
 	(void)f;
 	if (h)
 		mp_obj_drop(me, h);
-	collected(me);
+	collect_asked(me);
 	drained(me, a, true);
 	mp_obj_drop(me, box);
 	drop_both(me);
