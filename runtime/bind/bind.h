@@ -87,6 +87,10 @@ int64_t mp_arg_timeout(lua_State *L, int arg, const char *call);
  * what is none or is closed, naming the call. */
 int mp_arg_fd(lua_State *L, int arg, const char *call);
 
+/* The method fileno of a type that can be waited for: a descriptor that is
+ * readable while the object at index 1 is ready (bell.h). */
+int mp_bell_fileno(lua_State *L, const char *call);
+
 /* A positive outcome: pushes nil, reason; returns 2. MP_INTERRUPTED is not
  * for it (mp_interrupt). MP_NOMEM, MP_TOOBIG and a negative one raise
  * "CALL: ...". */
@@ -155,5 +159,7 @@ void mp_open_fd(lua_State *L);
 void mp_open_dict(lua_State *L);
 void mp_open_list(lua_State *L);
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit, core.wait */
+void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit */
+void mp_open_wait(lua_State *L);
 
 #endif

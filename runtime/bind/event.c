@@ -1,6 +1,7 @@
 /* event: mp.Event.
  *
  * SPDX-License-Identifier: MIT */
+#include "../shm/bell.h"
 #include "../sync/event.h"
 #include "message.h"
 
@@ -13,7 +14,9 @@ static int event_set(lua_State *L)
 
 static int event_clear(lua_State *L)
 {
-	mp_event_clear(mp_ref_self(L, "Event:clear")->body);
+	mp_ref *r = mp_ref_self(L, "Event:clear");
+	mp_event_clear(r->body);
+	mp_bell_settle(r->st->me, r->h);
 	return 0;
 }
 
@@ -38,6 +41,11 @@ static int event_wait(lua_State *L)
 	return 1;
 }
 
+static int event_fileno(lua_State *L)
+{
+	return mp_bell_fileno(L, "Event:fileno");
+}
+
 static int event_tostring(lua_State *L)
 {
 	mp_ref *r = mp_ref_test(L, 1, MP_T_EVENT);
@@ -52,6 +60,7 @@ static const luaL_Reg methods[] = {
 	{ "clear", event_clear },
 	{ "is_set", event_is_set },
 	{ "wait", event_wait },
+	{ "fileno", event_fileno },
 	{ "__tostring", event_tostring },
 	{ NULL, NULL }
 };

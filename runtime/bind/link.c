@@ -8,12 +8,9 @@
  *                               lists (n is honoured) are put, in one store:
  *                               true | nil, reason; then nothing happened
  *   core.release()              everything leased goes back
- *   core.wait(list, [timeout])  list of those queues, events and processes
- *                               that are ready, empty on timeout
+ *   core.wait(list, [timeout])  mp.wait (wait.c)
  *
  * SPDX-License-Identifier: MIT */
-#include "../proc/process.h"
-#include "../sync/event.h"
 #include "message.h"
 
 static int core_link(lua_State *L)
@@ -166,124 +163,10 @@ static int core_release(lua_State *L)
 	return 0;
 }
 
-/* ---- wait ------------------------------------------------------------------------ */
-
-static const char call_wait[] = "core.wait";
-
-static bool ready(const mp_ref *r)
-{
-	const mp_shm *s = r->st->me->shm;
-	switch (mp_obj_type(s, r->h)) {
-	case MP_T_QUEUE:
-	case MP_T_JOINABLE_QUEUE:
-	case MP_T_SIMPLE_QUEUE:
-		return mp_queue_ready(r->body, s);
-	case MP_T_EVENT:
-		return mp_event_is_set(r->body);
-	default:
-		return atomic_load(&((mp_process *)r->body)->state) == MP_P_ENDED;
-	}
-}
-
-static mp_ref *ref_at(lua_State *L, lua_Integer i)
-{
-	lua_rawgeti(L, 1, i);
-	mp_ref *r = mp_ref_test(L, -1, MP_T_NONE);  /* the list keeps it */
-	lua_pop(L, 1);
-	return r;
-}
-
-static void check_list(lua_State *L, lua_Integer n)
-{
-	luaL_checktype(L, 1, LUA_TTABLE);
-	for (lua_Integer i = 1; i <= n; i++) {
-		mp_ref *r = ref_at(L, i);
-		const mp_shm *s = r && r->h ? r->st->me->shm : NULL;
-		int t = s ? (int)mp_obj_type(s, r->h) : 0;
-		if (t != MP_T_EVENT && t != MP_T_PROCESS &&
-		    !(s && mp_queue_body(s, r->h)))
-			mp_misuse(L, call_wait, "item %I is no queue, event or "
-			          "process", (LUAI_UACINT)i);
-	}
-}
-
-/* Pushes the list of those that are ready; returns how many. */
-static lua_Integer push_ready(lua_State *L, lua_Integer n)
-{
-	lua_Integer k = 0;
-	lua_newtable(L);
-	for (lua_Integer i = 1; i <= n; i++) {
-		if (!ready(ref_at(L, i)))
-			continue;
-		lua_rawgeti(L, 1, i);
-		lua_rawseti(L, -2, ++k);
-	}
-	return k;
-}
-
-static bool any_ready(lua_State *L, lua_Integer n)
-{
-	for (lua_Integer i = 1; i <= n; i++)
-		if (ready(ref_at(L, i)))
-			return true;
-	return false;
-}
-
-static void watch(lua_State *L, lua_Integer n,
-                  void (*how)(mp_self *me, mp_handle h))
-{
-	for (lua_Integer i = 1; i <= n; i++) {
-		mp_ref *r = ref_at(L, i);
-		how(r->st->me, r->h);
-	}
-}
-
-/* Sleeps on this actor's doorbell until one is ready. 0, MP_TIMEOUT,
- * MP_INTERRUPTED. Raises nothing while it watches. */
-static int sleep_until(lua_State *L, mp_self *me, lua_Integer n,
-                       int64_t deadline)
-{
-	const mp_wait as = { .what = MP_W_ANY };
-	mp_ec *bell = &me->slot->doorbell;
-	int rc = MP_OK;
-	me->since = mp_now();  /* one wait, however often it is woken */
-	while (rc == MP_OK) {
-		uint32_t seen = mp_ec_prepare(bell);
-		watch(L, n, mp_obj_watch);
-		if (any_ready(L, n))
-			break;
-		rc = mp_ec_sleep(me, bell, seen, deadline, &as);
-	}
-	me->since = 0;
-	watch(L, n, mp_obj_unwatch);
-	return rc;
-}
-
-static int core_wait(lua_State *L)
-{
-	mp_state *st = mp_state_of(L);
-	mp_self *me = mp_state_self(L, st, call_wait);
-	lua_Integer n = (lua_Integer)luaL_len(L, 1);
-	check_list(L, n);
-	int64_t deadline = mp_arg_timeout(L, 2, call_wait);
-	while (deadline && !any_ready(L, n)) {
-		int rc = sleep_until(L, me, n, deadline);
-		if (rc == MP_TIMEOUT)
-			break;
-		if (rc == MP_INTERRUPTED) {
-			mp_interrupt(L, st);
-			check_list(L, n);  /* a handler may have changed it */
-		}
-	}
-	push_ready(L, n);
-	return 1;
-}
-
 static const luaL_Reg functions[] = {
 	{ "link", core_link },
 	{ "commit", core_commit },
 	{ "release", core_release },
-	{ "wait", core_wait },
 	{ NULL, NULL }
 };
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "../shm/bell.h"
 #include "args.h"
 #include "message.h"
 
@@ -221,6 +222,7 @@ static int take(lua_State *L, mp_ref *r, mp_in *ins, uint32_t max,
 	while ((rc = mp_queue_get(r->st->me, r->body, ins, max, deadline, n))
 	       == MP_INTERRUPTED)
 		mp_message_interrupt(L, r, call);
+	mp_bell_settle(r->st->me, r->h);
 	return rc;
 }
 
@@ -428,6 +430,7 @@ static int lease(lua_State *L, mp_ref *r, mp_in *ins, uint32_t max,
 	while ((rc = mp_queue_lease(r->st->me, r->body, ins, max, deadline, n))
 	       == MP_INTERRUPTED)
 		mp_message_interrupt(L, r, call);
+	mp_bell_settle(r->st->me, r->h);
 	return rc;
 }
 
@@ -543,6 +546,11 @@ static int queue_closed(lua_State *L)
 	return 1;
 }
 
+static int queue_fileno(lua_State *L)
+{
+	return mp_bell_fileno(L, CALL(L, "fileno"));
+}
+
 /* There is no feeder thread: put has put when it returns. */
 static int queue_join_thread(lua_State *L)
 {
@@ -606,6 +614,7 @@ static int simple_empty(lua_State *L)
 	{ "qsize", queue_qsize }, \
 	{ "empty", queue_empty }, \
 	{ "full", queue_full }, \
+	{ "fileno", queue_fileno }, \
 	{ "join_thread", queue_join_thread }, \
 	{ "cancel_join_thread", queue_join_thread }
 

@@ -15,6 +15,7 @@
 
 #include "../base/clock.h"
 #include "../proc/stdio.h"
+#include "../shm/bell.h"
 #include "message.h"
 
 static const char state_key, types_key, refs_key, running_key;
@@ -260,6 +261,8 @@ static void let_go(lua_State *L, mp_ref *r)
 	if (!newer) {
 		lua_pushnil(L);
 		lua_rawseti(L, -2, (lua_Integer)h);
+		if (st->me->nbells)
+			mp_bell_close(st->me, h);
 		mp_obj_drop(st->me, h);
 	}
 	lua_pop(L, 1);

@@ -19,6 +19,7 @@
 
 #include "../base/clock.h"
 #include "../base/pid.h"
+#include "../shm/sleep.h"
 
 static mp_child *find_child(mp_runtime *rt, mp_handle h)
 {
@@ -84,44 +85,17 @@ void mp_runtime_reap(mp_runtime *rt)
 
 /* ---- waiting ---------------------------------------------------------------- */
 
-/* One slice of sleep until fd is readable, on record as sleep.c does it. */
-static int poll_slice(mp_self *me, int fd, int64_t deadline)
-{
-	struct pollfd p = { fd, POLLIN, 0 };
-	int64_t now = mp_now(), ns = deadline - now < MP_SLICE ? deadline - now : MP_SLICE;
-	struct timespec ts = { 0, ns > 0 ? ns : 0 };
-	int r;
-	if (now >= deadline)
-		return poll(&p, 1, 0) > 0 ? MP_OK : MP_TIMEOUT;
-	atomic_store_explicit(&me->slot->asleep, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&me->shm->h->awake, 1, memory_order_relaxed);
-	r = ppoll(&p, 1, &ts, NULL);
-	atomic_fetch_add_explicit(&me->shm->h->awake, 1, memory_order_relaxed);
-	atomic_store_explicit(&me->slot->asleep, 0, memory_order_relaxed);
-	if (r > 0)
-		return MP_OK;
-	if (r == 0 && me->slice)
-		me->slice(me, me->ud);
-	if (me->interrupted && me->interrupted(me, me->ud))
-		return MP_INTERRUPTED;
-	return MP_EMPTY;
-}
-
 static int wait_for_fd(mp_self *me, mp_process *p, int fd, int64_t deadline)
 {
-	mp_wait_record *r = &me->slot->wait;
+	const mp_wait as = { .what = MP_W_JOIN, .object = p->self };
+	mp_sleeper sl = { .me = me, .as = &as, .deadline = deadline };
+	struct pollfd pfd = { fd, POLLIN, 0 };
 	int rc = deadline == 0 ? MP_TIMEOUT : MP_EMPTY;
 	if (mp_pidfd_ended(fd))
 		return MP_OK;
-	if (rc == MP_EMPTY && me->before_sleep)
-		me->before_sleep(me, me->ud);
-	atomic_store_explicit(&r->object, p->self, memory_order_relaxed);
-	atomic_store_explicit(&r->since, mp_now(), memory_order_relaxed);
-	atomic_store_explicit(&r->deadline, deadline, memory_order_relaxed);
-	atomic_store_explicit(&r->what, MP_W_JOIN, memory_order_release);
 	while (rc == MP_EMPTY)
-		rc = poll_slice(me, fd, deadline);
-	atomic_store_explicit(&r->what, MP_W_NONE, memory_order_release);
+		rc = mp_sleep_in_poll(&sl, &pfd, 1);
+	mp_sleep_end(&sl);
 	return rc;
 }
 

@@ -26,6 +26,7 @@
 #include "../state/value.h"
 #include "../state/dict.h"
 #include "../state/list.h"
+#include "../shm/bell.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
@@ -255,6 +256,7 @@ static void close_all(mp_runtime *rt)
 	close_pair(rt->orphans);
 	free(rt->self.leases);
 	mp_works_free(&rt->self);
+	mp_bells_close(&rt->self);
 	mp_shm_unmap(&rt->shm);
 }
 
@@ -318,6 +320,7 @@ int mp_runtime_open(mp_runtime *rt, const mp_runtime_config *cfg, const char **w
 	int held[3], rc;
 	pthread_once(&once, watch_forks);
 	memset(rt, 0, sizeof *rt);
+	rt->self.bell = -1;
 	rt->pid = getpid();
 	rt->forks = mp_forks;
 	rt->owner = true;
@@ -364,6 +367,7 @@ void mp_runtime_become(mp_runtime *rt)
 	rt->keeper = 0;
 	rt->signals = 0;
 	close_pair(rt->orphans);
+	mp_bells_close(&rt->self);
 	empty_lists(rt);
 	free(rt->self.leases);  /* its creator's */
 	rt->self.leases = NULL;

@@ -14,8 +14,8 @@
 #include "../base/crash.h"
 #include "latch.h"
 
-#define ROOM  (1 << 20)  /* bytes asked for; what the system allows is less */
-#define SPARE 8192       /* of them left for copies that go round */
+#define ROOM  (1 << 17)  /* bytes asked for: about 300 messages each way */
+#define SPARE 4096       /* of them left for a copy that goes round */
 
 /* One of the two ways through the pair of sockets. */
 typedef struct lane {
@@ -88,70 +88,97 @@ static void consume(int from)
 
 /* ---- latched --------------------------------------------------------------- */
 
-/* Is it h's, or one of an object that is gone (its removal failed)? */
-static bool matches(const mp_shm *s, mp_handle is, mp_handle h)
+static uint32_t count(lane l)
 {
-	return is == h || mp_obj_type(s, is) != MP_T_FD;
-}
-
-static uint32_t count(const mp_shm *s, lane l, mp_handle h)
-{
-	mp_handle is;
+	mp_handle h;
 	uint32_t n = 0;
 	rewind_to(l.in, 0);
-	while (peek(l.in, &is, NULL))
-		n += !h || matches(s, is, h);
+	while (peek(l.in, &h, NULL))
+		n++;
 	return n;
 }
 
-/* The first message goes to the end. */
-static int go_round(lane l)
+/* Where the first message of h is; -1: nowhere. */
+static int64_t position(lane l, mp_handle h)
+{
+	mp_handle is;
+	rewind_to(l.in, 0);
+	for (uint32_t at = 0; peek(l.in, &is, NULL); at++)
+		if (is == h)
+			return at;
+	return -1;
+}
+
+/* The last holder was killed, maybe between the copy of the first message to
+ * the end and its removal: then the two are the same. */
+static void repair(lane l)
+{
+	mp_handle first = 0, last = 0;
+	uint32_t n = count(l);
+	rewind_to(l.in, 0);
+	if (n < 2 || !peek(l.in, &first, NULL))
+		return;
+	rewind_to(l.in, n - 1);
+	if (peek(l.in, &last, NULL) && first == last)
+		consume(l.in);
+}
+
+static void lock(mp_self *me)
+{
+	mp_shm *s = me->shm;
+	if (mp_latch_hold(me, &s->h->store) != MP_ABANDONED)
+		return;
+	repair(lane_of(s, 0));
+	repair(lane_of(s, 1));
+}
+
+static void unlock(mp_self *me)
+{
+	mp_unlatch(me, &me->shm->h->store);
+}
+
+/* The first message goes to the end; one of an object that is gone (there was
+ * no descriptor left to remove it) goes for good. */
+static int go_round(const mp_shm *s, lane l)
 {
 	mp_handle h;
 	int fd, rc;
 	rewind_to(l.in, 0);
 	if (!peek(l.in, &h, &fd))
 		return -ESTALE;
-	if (fd < 0)
-		return -EMFILE;
-	rc = send_one(l.out, h, fd);
-	close(fd);
-	MP_CRASHPOINT("store.copied");
+	if (mp_obj_type(s, h) == MP_T_FD) {
+		rc = fd < 0 ? -EMFILE : send_one(l.out, h, fd);
+		MP_CRASHPOINT("store.copied");
+	} else {
+		rc = MP_OK;
+	}
+	if (fd >= 0)
+		close(fd);
 	if (rc == MP_OK)
 		consume(l.in);
 	return rc;
 }
 
-static void remove_all(const mp_shm *s, lane l, mp_handle h)
+static void remove_one(const mp_shm *s, lane l, mp_handle h)
 {
-	uint32_t left = count(s, l, h);
-	while (left) {
-		mp_handle is;
-		rewind_to(l.in, 0);
-		if (!peek(l.in, &is, NULL))
-			break;
-		if (matches(s, is, h)) {
-			consume(l.in);
-			left--;
-		} else if (go_round(l)) {
-			break;  /* no room, no descriptor: left to the next one */
-		}
-		MP_CRASHPOINT("store.removed");
-	}
+	int64_t at = position(l, h);
+	for (; at > 0; at--)
+		if (go_round(s, l))
+			return;
+	MP_CRASHPOINT("store.removing");
+	if (at == 0)
+		consume(l.in);
 }
 
 static int find(lane l, mp_handle h)
 {
 	mp_handle is;
 	int fd;
-	rewind_to(l.in, 0);
-	for (uint32_t at = 0; peek(l.in, &is, NULL); at++) {
-		if (is != h)
-			continue;
-		rewind_to(l.in, at);
-		return peek(l.in, &is, &fd) && fd >= 0 ? fd : -EMFILE;
-	}
-	return -ESTALE;
+	int64_t at = position(l, h);
+	if (at < 0)
+		return -ESTALE;
+	rewind_to(l.in, (uint32_t)at);
+	return peek(l.in, &is, &fd) && fd >= 0 ? fd : -EMFILE;
 }
 
 /* Is there room for another, with enough left for copies? */
@@ -191,10 +218,10 @@ int mp_fdstore_put(mp_self *me, mp_handle h, int fd)
 	int rc;
 	if (fcntl(fd, F_GETFD) < 0)
 		return -EBADF;
-	mp_latch_hold(me, &me->shm->h->store);
+	lock(me);
 	rc = has_room(l.out) ? send_one(l.out, h, fd) : -ETOOMANYREFS;
 	MP_CRASHPOINT("store.put");
-	mp_unlatch(me, &me->shm->h->store);
+	unlock(me);
 	return rc == -EAGAIN || rc == -ENOBUFS ? -ETOOMANYREFS : rc;
 }
 
@@ -215,12 +242,12 @@ int mp_fdstore_get(mp_self *me, mp_handle h, bool take)
 {
 	lane l = lane_of(me->shm, h);
 	int fd;
-	mp_latch_hold(me, &me->shm->h->store);
+	lock(me);
 	fd = above_streams(find(l, h));
 	MP_CRASHPOINT("store.got");
 	if (take && fd >= 0)
-		remove_all(me->shm, l, h);
-	mp_unlatch(me, &me->shm->h->store);
+		remove_one(me->shm, l, h);
+	unlock(me);
 	return fd;
 }
 
@@ -228,17 +255,17 @@ void mp_fdstore_remove(mp_self *me, mp_handle h)
 {
 	if (me->shm->store[0] < 0)
 		return;
-	mp_latch_hold(me, &me->shm->h->store);
-	remove_all(me->shm, lane_of(me->shm, h), h);
-	mp_unlatch(me, &me->shm->h->store);
+	lock(me);
+	remove_one(me->shm, lane_of(me->shm, h), h);
+	unlock(me);
 }
 
 uint32_t mp_fdstore_count(mp_self *me)
 {
 	mp_shm *s = me->shm;
 	uint32_t n;
-	mp_latch_hold(me, &s->h->store);
-	n = count(s, lane_of(s, 0), 0) + count(s, lane_of(s, 1), 0);
-	mp_unlatch(me, &s->h->store);
+	lock(me);
+	n = count(lane_of(s, 0)) + count(lane_of(s, 1));
+	unlock(me);
 	return n;
 }

@@ -8,12 +8,12 @@
  *
  * Layout: h->store, a latch: the sockets' peek offset is everybody's. Handles
  * with an even index lie in one socket, the others in the other one.
- * Invariant: for an object whose descriptor is in the store there is at least
- * one message. Every message of an object is removed before its handle is.
+ * Invariant: an object's message is there from mp_store_put until it is taken
+ * or removed, which is before its handle ends.
  * Crash: to remove one from the middle, those before it go round: a copy is
- * appended, then the first is consumed. Killed in between, there are two of
- * the same, which nobody can tell apart and which are removed together. The
- * peek offset is set anew by whoever gets the latch.
+ * appended, then the first is consumed. Killed in between, the first and the
+ * last are the same; whoever gets the latch next is told that it was abandoned,
+ * and consumes the first. The peek offset is set anew before each use.
  * Blocking: never, but for the latch.
  *
  * SPDX-License-Identifier: MIT */

@@ -5,6 +5,7 @@
 
 
 #include "../base/crash.h"
+#include "bell.h"
 #include "eventcount.h"
 
 #define CANDIDATES 256
@@ -569,7 +570,7 @@ void mp_obj_watch(mp_self *me, mp_handle h)
 
 void mp_obj_unwatch(mp_self *me, mp_handle h)
 {
-	if (mp_obj_type(me->shm, h) != MP_T_NONE)
+	if (mp_obj_type(me->shm, h) != MP_T_NONE && !mp_bell_has(me, h))
 		clear_bit(watchers(me->shm, index_of(h)), me->aid);
 }
 
@@ -580,9 +581,39 @@ void mp_obj_ring(mp_self *me, mp_handle h)
 		return;
 	for (uint32_t k = 0; k < s->h->words; k++) {
 		uint64_t bits = atomic_load_explicit(&watchers(s, index_of(h))[k], memory_order_relaxed);
-		for (; bits; bits &= bits - 1)
-			mp_ec_notify(&s->slots[k * 64 + (uint32_t)__builtin_ctzll(bits)].doorbell, 1);
+		for (; bits; bits &= bits - 1) {
+			uint32_t i = k * 64 + (uint32_t)__builtin_ctzll(bits);
+			uint32_t bell = atomic_load(&s->slots[i].bell);
+			mp_ec_notify(&s->slots[i].doorbell, 1);
+			if (bell)
+				mp_bell_ring(s, mp_slot_aid(s, i), h, bell);
+		}
 	}
+}
+
+void mp_obj_ring_all(mp_self *me)
+{
+	mp_shm *s = me->shm;
+	uint32_t high = atomic_load(&s->h->objs_high);
+	for (uint32_t i = 1; i < high; i++) {
+		uint64_t w = atomic_load(&s->objs[i].word);
+		if (state_of(w) != MP_OBJ_FREE && !no_bits(s, watchers(s, i)))
+			mp_obj_ring(me, (w >> 32 << 32) | i);
+	}
+}
+
+bool mp_obj_waitable(const mp_shm *s, mp_handle h)
+{
+	const mp_type_ops *ops = ops_of(s, mp_obj_type(s, h));
+	return ops && ops->readiness && ops->ready;
+}
+
+bool mp_obj_ready(mp_self *me, mp_handle h)
+{
+	enum mp_type t = mp_obj_type(me->shm, h);
+	const mp_type_ops *ops = ops_of(me->shm, t);
+	void *body = mp_obj_body(me->shm, h, t);
+	return body && ops && ops->ready && ops->ready(me, body);
 }
 
 /* ---- who waits in vain ------------------------------------------------------ */

@@ -106,6 +106,12 @@ void mp_obj_watch(mp_self *me, mp_handle h);
 void mp_obj_unwatch(mp_self *me, mp_handle h);
 /* Rings everyone who watches the object with this body (slow path of notify). */
 void mp_obj_ring(mp_self *me, mp_handle h);
+/* Everyone who watches anything: after a death in the middle of a notify. */
+void mp_obj_ring_all(mp_self *me);
+/* Can it ever be ready? Is it (its type's op)? */
+bool mp_obj_waitable(const mp_shm *s, mp_handle h);
+bool mp_obj_ready(mp_self *me, mp_handle h);
+
 /* Is something watched by who, and none of it ready? false also where a type
  * cannot tell. A scan of all objects. */
 bool mp_obj_none_ready(mp_self *me, mp_aid who);

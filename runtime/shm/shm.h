@@ -56,8 +56,10 @@ typedef struct mp_self {
 	uint32_t held;                /* the script's locks and items in work; 0 at the end: a clean end */
 	bool counts;                  /* took something that counts: see mp_obj_leave */
 	uint32_t starved;             /* memory waits in a row in which everybody waited */
-	int64_t since;                /* begin of a wait that is made of several; 0: each for itself */
 	int spin;                     /* -1: as the load says, else a fixed number of turns */
+	int bell;                     /* socket of my waits on descriptors too (bell.h); -1: none yet */
+	struct mp_bell *bells;        /* sockets of single objects */
+	uint32_t nbells, bells_cap;
 
 	/* Hooks of the floors above; any may be NULL. None is called while a
 	 * lock is held. */

@@ -6,6 +6,10 @@
  * SPDX-License-Identifier: MIT */
 #include "sleep.h"
 
+#include <poll.h>
+
+#include "eventcount.h"
+
 int mp_spin_turns(const mp_self *me, int wanted)
 {
 	if (me->spin >= 0)
@@ -27,7 +31,7 @@ static void begin(mp_sleeper *sl)
 		return;
 	sl->recorded = true;
 	atomic_store_explicit(&r->object, sl->as->object, memory_order_relaxed);
-	atomic_store_explicit(&r->since, sl->me->since ? sl->me->since : mp_now(), memory_order_relaxed);
+	atomic_store_explicit(&r->since, mp_now(), memory_order_relaxed);
 	atomic_store_explicit(&r->deadline, sl->deadline, memory_order_relaxed);
 	atomic_store_explicit(&r->what, sl->as->what, memory_order_release);
 }
@@ -54,6 +58,18 @@ static bool look_around(mp_sleeper *sl)
 	return dead;
 }
 
+static void falls_asleep(mp_self *me)
+{
+	atomic_store_explicit(&me->slot->asleep, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&me->shm->h->awake, 1, memory_order_relaxed);
+}
+
+static void wakes(mp_self *me)
+{
+	atomic_fetch_add_explicit(&me->shm->h->awake, 1, memory_order_relaxed);
+	atomic_store_explicit(&me->slot->asleep, 0, memory_order_relaxed);
+}
+
 int mp_sleep_on(mp_sleeper *sl, mp_word *w, uint32_t seen, int64_t slice)
 {
 	mp_self *me = sl->me;
@@ -64,11 +80,9 @@ int mp_sleep_on(mp_sleeper *sl, mp_word *w, uint32_t seen, int64_t slice)
 	if (now >= sl->deadline)
 		return MP_TIMEOUT;
 	until = sl->deadline - now < slice ? sl->deadline : now + slice;
-	atomic_store_explicit(&me->slot->asleep, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&me->shm->h->awake, 1, memory_order_relaxed);
+	falls_asleep(me);
 	rc = mp_futex_wait(w, seen, until);
-	atomic_fetch_add_explicit(&me->shm->h->awake, 1, memory_order_relaxed);
-	atomic_store_explicit(&me->slot->asleep, 0, memory_order_relaxed);
+	wakes(me);
 	if (rc == 0)
 		return MP_OK;
 	if (rc == -ETIMEDOUT && look_around(sl))
@@ -76,4 +90,27 @@ int mp_sleep_on(mp_sleeper *sl, mp_word *w, uint32_t seen, int64_t slice)
 	if (!sl->as->quiet && me->interrupted && me->interrupted(me, me->ud))
 		return MP_INTERRUPTED;
 	return rc == -ETIMEDOUT && mp_now() >= sl->deadline ? MP_TIMEOUT : MP_OK;
+}
+
+int mp_sleep_in_poll(mp_sleeper *sl, struct pollfd *p, unsigned n)
+{
+	mp_self *me = sl->me;
+	int64_t now, ns;
+	int r, err;
+	begin(sl);
+	now = mp_now();
+	if (now >= sl->deadline)
+		return poll(p, n, 0) > 0 ? MP_OK : MP_TIMEOUT;
+	ns = sl->deadline - now < MP_SLICE ? sl->deadline - now : MP_SLICE;
+	falls_asleep(me);
+	r = ppoll(p, n, &(struct timespec){ 0, ns }, NULL);
+	err = errno;
+	wakes(me);
+	if (r > 0)
+		return MP_OK;
+	if (r == 0)
+		look_around(sl);
+	if (me->interrupted && me->interrupted(me, me->ud))
+		return MP_INTERRUPTED;
+	return r < 0 && err != EINTR ? -err : MP_EMPTY;
 }

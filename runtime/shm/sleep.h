@@ -20,6 +20,10 @@ typedef struct mp_sleeper {
  * deadline has passed; MP_INTERRUPTED; MP_ABANDONED: the holder of as->probe
  * is dead. */
 int mp_sleep_on(mp_sleeper *sl, mp_word *w, uint32_t seen, int64_t slice);
+/* The same in poll(): until one of n descriptors is ready. 0: one is;
+ * MP_EMPTY: look again; MP_TIMEOUT, MP_INTERRUPTED, -errno. */
+struct pollfd;
+int mp_sleep_in_poll(mp_sleeper *sl, struct pollfd *p, unsigned n);
 /* Takes the wait off the record. */
 void mp_sleep_end(mp_sleeper *sl);
 

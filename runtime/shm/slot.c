@@ -121,6 +121,7 @@ bool mp_slot_enter(mp_shm *s, mp_aid aid, mp_self *me)
 	me->aid = aid;
 	me->slot = sl;
 	me->spin = -1;
+	me->bell = -1;
 	if (atomic_load(&sl->kind) != MP_KIND_KEEPER)
 		atomic_fetch_add(&s->h->awake, 1);
 	return true;

@@ -84,6 +84,7 @@ static void sweep_dirty(mp_self *me, mp_aid dead)
 	MP_CRASHPOINT("sweep.blocks");
 	atomic_store(&mp_slot_of(me->shm, dead)->commit, 0);
 	mp_obj_visit(me, wake, &dead);
+	mp_obj_ring_all(me);
 	mp_ec_notify(&me->shm->h->memory, INT_MAX);
 	atomic_store(&me->shm->h->gc, 1);  /* it may have died in a collection */
 	mp_wake_keeper(me->shm);
@@ -99,7 +100,7 @@ bool mp_sweep(mp_self *me, mp_aid dead)
 	if (mp_slot_phase(s, dead) == MP_SLOT_DEAD) {
 		free_latch(&s->h->large, dead);
 		free_latch(&s->h->stdio, dead);
-		free_latch(&s->h->store, dead);
+		mp_latch_orphan(&s->h->store, dead);
 		if (!atomic_load(&mp_slot_of(s, dead)->clean))
 			sweep_dirty(me, dead);
 		mp_obj_forget(me, dead);
