@@ -27,11 +27,13 @@ end
 
 -- Descriptors that this process has open, garbage aside.
 local function open_here()
-  local path = support.file "count"
+  local path = support.file("count" .. mp.getpid())   -- a child counts alike
   collectgarbage()
   collectgarbage()
   assert(os.execute(("ls /proc/%d/fd | wc -l >%s"):format(mp.getpid(), path)))
-  return tonumber(support.read(path))
+  local n = tonumber(support.read(path))
+  os.remove(path)
+  return n
 end
 
 describe("mp.fd", function()
@@ -207,6 +209,63 @@ describe("mp.fd", function()
     r:close()
   end)
 
+  it("nothing leaks when receivers are killed while they take", function()
+    local path = support.file "fifo"
+    assert(os.execute("mkfifo " .. path))
+    local w = assert(io.open(path, "r+"))
+    local r = assert(io.open(path, "r"))
+    local q = mp.Queue()
+    local function worker()
+      for fd in q:items() do
+        local out = mp.fdopen(fd, "w")
+        out:close()
+      end
+    end
+    for _ = 1, 300 do
+      local fd <close> = mp.fd(w)
+      q:put(fd)
+    end
+    w:close()
+    q:close()
+    while q:qsize() > 0 do
+      local a, b = mp.spawn(worker), mp.spawn(worker)
+      mp.sleep(math.random() * 0.003)
+      a:kill()
+      b:kill()
+      a:join()
+      b:join()
+    end
+    assert.equal("", r:read "a")            -- returns at the end of file
+    r:close()
+  end)
+
+  it("the keeper's death changes nothing", function()
+    local path = support.file "fifo"
+    assert(os.execute("mkfifo " .. path))
+    local w = assert(io.open(path, "r+"))
+    local r = assert(io.open(path, "r"))
+    local q, e = mp.Queue(), mp.Event()
+    q:put(mp.fd(w))
+    w:close()
+    collectgarbage()
+    collectgarbage()
+    local list = assert(io.popen("ps -o pid=,comm= --ppid " .. mp.getpid()))
+    local keeper = list:read "a":match "(%d+) mprun%-keeper"
+    list:close()
+    if keeper then os.execute("kill -9 " .. keeper) end
+    local p = mp.spawn(function()
+      mp.wait { q, 0 }
+      local out = mp.fdopen(q:get(), "w")
+      out:write "here"
+      out:close()
+      e:set()
+    end)
+    assert.same({ n = 1, e }, mp.wait({ e }, 20))
+    assert.equal("here", r:read "a")
+    p:join()
+    r:close()
+  end)
+
   it("says when too many are under way, and goes on when some were received", function()
     local f = assert(io.open "/dev/null")
     local list, why = {}, nil
@@ -347,14 +406,28 @@ describe("mp.tcp", function()
   end)
 end)
 
-it("mp.tcp says when there is no LuaSocket", function()
-  local out = support.mprun { "-", stdin = [[
-    package.path, package.cpath = "", ""
-    local mp = require "mp"
-    local p = io.popen("true", "w")
-    local ok, why = pcall(mp.tcp, 0, "client")
-    print(why)
-    p:close()
-  ]] }
-  assert.truthy(out.out:find("mp.tcp", 1, true), out.out .. out.err)
+describe("without LuaSocket", function()
+  after_each(support.clean)
+
+  it("mp.tcp says so", function()
+    local out = support.mprun { "-", stdin = [[
+      local mp = require "mp"
+      package.path, package.cpath = "", ""
+      local fd = mp.fd(assert(io.popen("true", "r")))
+      print(pcall(mp.tcp, fd, "client"))
+    ]] }
+    assert.truthy(out.out:find("the descriptor is no stream socket", 1, true), out.out .. out.err)
+    if not has_socket then return end
+    out = support.mprun { "-", stdin = [[
+      local mp, socket = require "mp", require "socket"
+      local l = socket.bind("127.0.0.1", 0)
+      local fd = mp.fd(socket.connect("127.0.0.1", (select(2, l:getsockname()))))
+      package.path, package.cpath = "", ""
+      package.loaded.socket, package.loaded["socket.core"] = nil, nil
+      print(pcall(mp.tcp, fd, "client"))
+      print(fd:fileno() > 2)
+    ]] }
+    assert.truthy(out.out:find("mp.tcp: LuaSocket is needed", 1, true), out.out .. out.err)
+    assert.truthy(out.out:find("true\n", 1, true), out.out .. out.err)
+  end)
 end)

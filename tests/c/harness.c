@@ -22,6 +22,7 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_PIPE] = &mp_pipe_ops,
 	[MP_T_DICT] = &mp_dict_ops,
 	[MP_T_LIST] = &mp_list_ops,
+	[MP_T_FD] = &mp_fd_ops,
 };
 
 static char context[256] = "start";

@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "msg/pipe.h"
+#include "msg/fd.h"
 #include "msg/queue.h"
 #include "shm/object.h"
 #include "shm/shm.h"
