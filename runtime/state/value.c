@@ -73,10 +73,11 @@ static mp_record *record_of(mp_self *me, mp_value *v)
 	return at ? mp_record_at(me, at) : NULL;
 }
 
+/* Who died holding it left nothing to repair: the word says which record
+ * counts, and a record's home is always that word. */
 static void lock(mp_self *me, mp_value *v)
 {
-	if (mp_latch_hold(me, &v->latch) == MP_ABANDONED && record_of(me, v))
-		mp_record_keep(me, &v->record);
+	mp_latch_hold(me, &v->latch);
 }
 
 int mp_value_get(mp_self *me, mp_value *v, mp_copy *out)

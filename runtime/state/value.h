@@ -9,8 +9,8 @@
  * before the latch is free.
  * Crash: killed before the one store (of the bits, of the record's `which`, of
  * the word that refers to it) the old value is there, after it the new one.
- * Who gets a dead one's latch says of the record that it belongs here, and the
- * sweep frees the one that does not.
+ * A record in the name of the dead is kept by the sweep if the word refers to
+ * it, else freed; who steals the latch meanwhile has nothing to repair.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef MP_VALUE_H

@@ -94,6 +94,18 @@ static void any_use(mp_self *me, kl_ctl *ctl)
 	ctl->n = 2;
 }
 
+/* The record is the value's, not free to be given to somebody else. */
+static void check_owned(mp_self *me)
+{
+	const mp_shm *s = me->shm;
+	uint64_t at = atomic_load(&value_of(me)->record), chunk;
+	if (!at)
+		return;
+	chunk = (at - s->h->data) >> MP_CHUNK_SHIFT;
+	at = (at - s->h->data) % MP_CHUNK / mp_block_size(s, at);
+	CHECK_EQ(atomic_load(&s->meta[chunk * MP_CHUNK_BLOCKS + at].tag), MP_CONTAINER);
+}
+
 static void any_drop(mp_self *me)
 {
 	mp_obj_drop(me, hv);
@@ -114,6 +126,7 @@ static void any_check(mp_self *me, const kl_fate *f)
 			CHECK_EQ(first, new);
 	}
 	uint64_t last = get_it(me, NULL);
+	check_owned(me);
 	if (f->used && !f->alive)
 		CHECK_EQ(last, 3);
 	else
@@ -161,6 +174,7 @@ static void cas_check(mp_self *me, const kl_fate *f)
 	}
 	/* It was there first: what it replaced was what it had seen. */
 	CHECK(!f->alive || get_it(me, NULL) == 3);
+	check_owned(me);
 	any_drop(me);
 }
 
