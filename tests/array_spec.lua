@@ -38,7 +38,7 @@ describe("Array", function()
     assert.equal("integer", math.type(a[7]))
   end)
 
-  it("K05: a child's prefix sum in place is seen by its creator", function()
+  it("K05, K07: a child's prefix sum in place is seen by its creator", function()
     local a = mp.Array("i64", { 1, 2, 3, 4, 5 })
     mp.spawn(function()
       for i = 2, #a do a[i] = a[i] + a[i - 1] end

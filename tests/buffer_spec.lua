@@ -137,7 +137,7 @@ describe("Buffer", function()
     assert.equal("kept", q:get():read())
   end)
 
-  it("gives its memory back", function()
+  it("L03: gives its memory back", function()
     local before = held()
     for _ = 1, 8 do
       mp.Buffer(16 * MiB):fill(1)
@@ -146,6 +146,17 @@ describe("Buffer", function()
     local deadline = mp.time() + 30
     while held() > before + 8 * MiB and mp.time() < deadline do mp.sleep(0.05) end
     assert.is_true(held() <= before + 8 * MiB)
+  end)
+
+  it("L04: may be freed by the collector in the middle of making another", function()
+    local sum = 0
+    for i = 1, 5000 do
+      local a, b = { mp.Buffer(i % 700 + 1) }, { mp.Buffer(("s"):rep(i % 50)) }
+      a.other, b.other = b, a   -- a cycle: only the collector frees them
+      sum = sum + #a[1] + #b[1]
+    end
+    collectgarbage()
+    assert.is_true(sum > 0)
   end)
 
   it("outlives whoever is killed while writing to it", function()

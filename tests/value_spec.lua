@@ -25,7 +25,7 @@ local function in_processes(n, f)
 end
 
 describe("Value", function()
-  it("K01: a child's write is seen by its creator, for each type", function()
+  it("K01, K02: a child's write is seen by its creator, for each type", function()
     local cases = {
       { "i64", 4343, 24234 }, { "f64", 3.625, -4.25 }, { "i64", -232, 234 },
       { "i64", 1 << 33, 1 << 34 }, { "bool", true, false }, { "any", "x", "y" },

@@ -1,4 +1,4 @@
-/* kept: Lua values <-> what a store keeps; for Dict and List.
+/* kept: Lua values <-> what shared state keeps; for Dict, List and Value.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef MP_KEPT_H

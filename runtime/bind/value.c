@@ -5,7 +5,7 @@
 
 #include "../state/value.h"
 #include "guard.h"
-#include "message.h"
+#include "kept.h"
 
 static const char *const kinds[MP_V_KINDS] = { "i64", "f64", "bool", "any" };
 
@@ -62,44 +62,33 @@ static int push_typed(lua_State *L, enum mp_value_kind kind, uint64_t bits)
  * into; *version is its. */
 static int push_any(lua_State *L, mp_ref *r, const char *call, uint64_t *version)
 {
-	uint64_t local[64];
-	mp_copy c = { .data = local, .room = sizeof local };
+	mp_reading rd;  /* large: no initialiser */
 	int rc;
-	while ((rc = mp_value_get(r->st->me, r->body, &c)) == MP_FULL) {
-		c.room = c.need + c.need / 8;
-		c.data = lua_newuserdatauv(L, c.room, 0);
-	}
-	*version = c.version;
-	if (rc == MP_EMPTY) {
+	mp_reading_init(&rd);
+	while ((rc = mp_value_get(r->st->me, r->body, &rd.copy)) == MP_FULL)
+		mp_reading_grow(L, &rd);
+	*version = rd.copy.version;
+	if (rc == MP_EMPTY)
 		lua_pushnil(L);
-		return 1;
-	}
-	mp_in in = { .data = (const unsigned char *)c.data + c.nhandles * sizeof(mp_handle),
-	             .len = c.len, .nhandles = c.nhandles, .handles = c.data };
-	return mp_message_read(L, r->st, &in, true, call);
+	else
+		mp_reading_push(L, r->st, &rd, call);
+	return 1;
 }
 
 /* Waits for memory as a put does. 0, -EAGAIN: its version is another. */
 static int set_any(lua_State *L, mp_ref *r, int idx, const char *call,
                    const uint64_t *expect)
 {
-	for (;;) {
-		mp_encoded e;
-		mp_given given, *g = NULL;
-		if (!lua_isnil(L, idx)) {
-			mp_encode(L, r->st->codec, idx, 1, call, &e);
-			given = (mp_given){ e.parts, e.nparts, e.len, e.handles, e.nhandles };
-			g = &given;
-		}
-		int rc = mp_value_set(r->st->me, r->body, g, expect);
-		if (rc == MP_TOOBIG)
-			mp_message_toobig(L, r->st, call);
-		if (rc == MP_NOMEM && (rc = mp_message_room(L, r, MP_FOREVER, call)) == MP_OK)
-			continue;
-		if (rc != MP_OK && rc != -EAGAIN)
-			mp_fail(L, rc, call);
-		return rc;
-	}
+	int rc;
+	do {
+		mp_given given;
+		bool nil = lua_isnil(L, idx);
+		if (!nil)
+			mp_kept_encode(L, r->st, idx, call, &given);
+		rc = mp_value_set(r->st->me, r->body, nil ? NULL : &given, expect);
+		rc = mp_kept_outcome(L, r, rc, call);
+	} while (rc == MP_FULL);
+	return rc;
 }
 
 /* While it equals, as == says, what is expected: what comes in between counts,
