@@ -1,5 +1,6 @@
 -- dict: mp.Dict. SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
 
 local function raises(text, f, ...)
   local ok, why = pcall(f, ...)
@@ -377,6 +378,38 @@ describe("Dict", function()
       end
       assert.equal(n, #d)
     end
+  end)
+
+  it("says that the memory is full, and keeps what there is", function()
+    local got = support.mprun { "--memory", "4M", "-e", [[
+      local d, n, big = mp.Dict(), 0, ("x"):rep(30000)
+      local ok, why = pcall(function()
+        while true do
+          d[n + 1] = big
+          n = n + 1
+        end
+      end)
+      print(ok, why:match "Dict: the shared memory is full", n > 40, #d == n, d[n] == big)
+      d:clear()
+      d.next = big
+      print(#d, pcall(d.set, d, "huge", ("x"):rep(5 << 20)))]] }
+    assert.equal("", got.err)
+    assert.truthy(got.out:find("false\tDict: the shared memory is full\ttrue\ttrue\ttrue\n1\tfalse\t", 1, true), got.out)
+    assert.truthy(got.out:find("Dict:set: the item can never fit into this runtime's memory of 4 MiB", 1, true), got.out)
+  end)
+
+  it("waits for memory that another gives back", function()
+    local got = support.mprun { "--memory", "4M", "-e", [[
+      local d, q, big = mp.Dict(), mp.Queue(), ("x"):rep(100000)
+      while q:put(big, false) do end
+      local p = mp.spawn(function()
+        mp.sleep(0.1)
+        for _ = 1, 5 do q:get() end
+      end)
+      d.k = big
+      p:join()
+      print(#d.k)]] }
+    assert.same({ "100000\n", "", 0 }, { got.out, got.err, got.status })
   end)
 
   it("names what cannot be kept, and changes nothing", function()

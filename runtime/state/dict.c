@@ -120,6 +120,7 @@ static int insert(mp_self *me, mp_store *d, const mp_key *key, uint64_t hash, ui
 	mp_record_version(me, record, ++d->version);
 	atomic_store_explicit(hash_at(t, at), hash, memory_order_relaxed);
 	mp_record_enter(me, mp_shelf_word(t, at), record);
+	mp_store_lower(d, at);
 	d->count++;
 	d->used += !reused;
 	return MP_OK;

@@ -66,6 +66,7 @@ static void append(mp_self *me, mp_store *l, uint64_t record)
 {
 	mp_record_version(me, record, ++l->version);
 	mp_record_enter(me, word_at(me, l, l->count), record);
+	mp_store_lower(l, l->count);
 	l->used = ++l->count;
 }
 

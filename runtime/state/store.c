@@ -45,6 +45,7 @@ static void repair(mp_self *me, mp_store *s)
 	}
 	s->used = used;
 	s->count = count;
+	s->first = 0;
 	if (atomic_load(&s->trash)) {
 		mp_record_keep(me, &s->trash);
 		keep_all(me, mp_at(me->shm, atomic_load(&s->trash)), 0, &none, &none);
@@ -121,6 +122,7 @@ void mp_shelf_commit(mp_self *me, mp_store *s, uint64_t shelf)
 		mp_record_replace(me, &s->shelf, shelf);
 	else
 		mp_record_enter(me, &s->shelf, shelf);
+	s->first = 0;
 }
 
 /* Empties some of the trash. true: there is no more. */
@@ -167,7 +169,7 @@ void mp_store_clear(mp_self *me, mp_store *s)
 	MP_CRASHPOINT("store.thrown");
 	atomic_store(&s->shelf, 0);
 	MP_CRASHPOINT("store.cleared");
-	s->count = s->used = 0;
+	s->count = s->used = s->first = 0;
 	mp_store_unlock(me, s);
 	empty_trash(me, s);
 	if (atomic_load(&s->lists))
@@ -245,6 +247,10 @@ int mp_store_show(mp_self *me, mp_store *s, uint64_t first, uint64_t n, int what
 	mp_store_lock(me, s);
 	t = mp_store_shelf(me, s);
 	out->version = s->version;
+	while (t && s->first < t->cap && mp_shelf_record(t, s->first) <= MP_GONE)
+		s->first++;
+	if (first < s->first)
+		first = s->first;
 	for (uint64_t i = first; t && i < t->cap && out->len < n; i++)
 		if (mp_shelf_record(t, i) > MP_GONE)
 			measure(mp_record_at(me, mp_shelf_record(t, i)), what, out);

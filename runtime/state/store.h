@@ -7,8 +7,8 @@
  * the trash, a shelf that is emptied bit by bit. `moving` is a record that is
  * on its way into or out of the shelf.
  *
- * Invariant: the shelf is the truth; count and used are hints, exact while
- * nobody has the latch. A record is referred to by one word: of the shelf, of
+ * Invariant: the shelf is the truth; count, used and first are hints, right
+ * while nobody has the latch. A record is referred to by one word: of the shelf, of
  * the trash, or by moving (and then perhaps by the shelf as well).
  * Crash: killed holding the latch, whoever gets it next says of each word's
  * block that it belongs there, counts anew, and frees what was moving if the
@@ -43,6 +43,7 @@ typedef struct mp_store {
 	uint64_t version;             /* of the last change */
 	uint64_t count;               /* records: hint */
 	uint64_t used;                /* words that are not 0: hint */
+	uint64_t first;               /* no record lies before that word: hint */
 } mp_store;
 
 int mp_store_create(mp_self *me, enum mp_type type, mp_handle *h);
@@ -73,6 +74,12 @@ static inline _Atomic uint64_t *mp_shelf_word(mp_shelf *t, uint64_t i)
 static inline uint64_t mp_shelf_record(mp_shelf *t, uint64_t i)
 {
 	return atomic_load_explicit(mp_shelf_word(t, i), memory_order_relaxed);
+}
+/* Word i refers to a record now. */
+static inline void mp_store_lower(mp_store *s, uint64_t i)
+{
+	if (i < s->first)
+		s->first = i;
 }
 /* A private shelf, all words 0. The offset, or 0 and *rc. */
 uint64_t mp_shelf_make(mp_self *me, mp_store *s, uint64_t cap, uint64_t step, int *rc);

@@ -5,6 +5,8 @@
 #include "things.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 
 enum { KEYS = 300, MOST = 300 };
@@ -229,6 +231,17 @@ static void handles(mp_self *me, mp_store *s, bool is_list)
 
 /* ---- several ----------------------------------------------------------------------- */
 
+static _Thread_local uint64_t mine;
+
+/* Each thread its own numbers. */
+static uint64_t my_random(void)
+{
+	mine ^= mine << 13;
+	mine ^= mine >> 7;
+	mine ^= mine << 17;
+	return mine;
+}
+
 /* Each counts a key up by versions; others set, remove and clear beside it. */
 static void count_up(mp_self *me, mp_store *d, uint32_t turns)
 {
@@ -241,14 +254,14 @@ static void count_up(mp_self *me, mp_store *d, uint32_t turns)
 		int rc = mp_dict_set(me, d, &k, &v, &c.version);
 		CHECK(rc == 0 || rc == -EAGAIN);
 		t += rc == 0;
-		uint64_t mine = h_random() % KEYS;
-		if (h_random() % 2)
-			t_set(me, d, mine, mine + 1, some_length());
+		uint64_t one = my_random() % KEYS, len = 8 + my_random() % 300;
+		if (my_random() % 2)
+			t_set(me, d, one, one + 1, len);
 		else
-			t_remove(me, d, mine);
-		mine = h_random() % KEYS;
-		was = t_get(me, d, mine);
-		CHECK(was == 0 || was == mine + 1);
+			t_remove(me, d, one);
+		one = my_random() % KEYS;
+		was = t_get(me, d, one);
+		CHECK(was == 0 || was == one + 1);
 	}
 }
 
@@ -264,7 +277,7 @@ static void parallel(mp_self *me)
 		uint64_t seed = h_random();
 		pid[i] = h_fork(me, &aid[i]);
 		if (pid[i] == 0) {
-			h_seed(seed);
+			mine = seed;
 			count_up(me, d, turns);
 			h_exit(0);
 		}
@@ -272,6 +285,38 @@ static void parallel(mp_self *me)
 	for (int i = 0; i < N; i++)
 		CHECK_EQ(h_join(me, pid[i], aid[i]), 0);
 	CHECK_EQ(t_get(me, d, KEYS), N * turns);
+	drop(me);
+}
+
+static uint32_t thread_turns;
+static mp_store *thread_dict;
+
+static void *in_thread(void *arg)
+{
+	mp_self *me = arg;
+	mine = me->aid * 12345u + 1;
+	count_up(me, thread_dict, thread_turns);
+	return NULL;
+}
+
+/* The same by threads, which ThreadSanitizer can watch. */
+static void threads(mp_self *me)
+{
+	enum { N = 3 };
+	pthread_t t[N];
+	mp_self self[N];
+	thread_turns = H_TSAN ? 1000 : 5000;
+	thread_dict = dict(me);
+	h_now("several threads");
+	for (int i = 0; i < N; i++) {
+		h_thread_self(me, &self[i]);
+		CHECK_EQ(pthread_create(&t[i], NULL, in_thread, &self[i]), 0);
+	}
+	for (int i = 0; i < N; i++) {
+		pthread_join(t[i], NULL);
+		h_bury(me, self[i].aid);
+	}
+	CHECK_EQ(t_get(me, thread_dict, KEYS), N * thread_turns);
 	drop(me);
 }
 
@@ -298,6 +343,73 @@ static void clearing(mp_self *me)
 		CHECK_EQ(h_join(me, pid[i], aid[i]), 0);
 	mp_store_clear(me, d);
 	CHECK_EQ(mp_store_count(me, d), 0);
+	drop(me);
+}
+
+/* One after another is killed in the middle of all kinds of changes. */
+static void change_for_ever(mp_self *me, mp_store *d, mp_store *l)
+{
+	for (uint64_t i = 0;; i++) {
+		uint64_t k = h_random() % 40, count, buf[64];
+		mp_copy c = { .data = buf, .room = sizeof buf };
+		if (mp_store_count(me, l) > 200)
+			mp_store_clear(me, l);
+		switch (h_random() % 8) {
+		case 0: t_remove(me, d, k); break;
+		case 1: t_pop(me, d, k); break;
+		case 2: mp_list_pop(me, l, h_random() % 2 ? k : MP_LIST_LAST, NULL, &c); break;
+		case 3: t_append(me, l, k + 1, 8 + h_random() % 400); break;
+		case 4: {
+			mp_given v = t_given(k + 1, 8 + h_random() % 400, 0);
+			mp_list_insert(me, l, k / 4, &v, &count);
+			break;
+		}
+		case 5:
+			if (h_random() % 16 == 0)
+				mp_store_clear(me, h_random() % 2 ? d : l);
+			break;
+		default: t_set(me, d, k, k + 1, some_length());
+		}
+	}
+}
+
+static void killed(mp_self *me)
+{
+	static uint64_t is[1 << 16];
+	enum { N = 3 };
+	pid_t pid[N] = { 0 };
+	mp_aid aid[N];
+	mp_store *d = dict(me), *l;
+	mp_handle hl;
+	int kills = h_prove() ? 5000 : 60;
+	CHECK_EQ(mp_list_create(me, &hl), 0);
+	l = mp_obj_body(me->shm, hl, MP_T_LIST);
+	h_now("killed under load");
+	for (int i = 0; i < kills + N; i++) {
+		int w = i % N;
+		uint64_t seed = h_random();
+		if (pid[w]) {
+			usleep((useconds_t)(seed % 2000));
+			kill(pid[w], SIGKILL);
+			CHECK(waitpid(pid[w], NULL, 0) == pid[w]);
+			h_bury(me, aid[w]);
+			for (uint64_t k = 0; k < 40; k++) {
+				uint64_t v = t_get(me, d, k);
+				CHECK(v == 0 || v == k + 1);
+			}
+			t_list(me, l, is, 1 << 16);
+		}
+		if (i < kills && (pid[w] = h_fork(me, &aid[w])) == 0) {
+			h_seed(seed);
+			change_for_ever(me, d, l);
+		}
+	}
+	uint64_t n = 0;
+	for (uint64_t k = 0; k < 40; k++)
+		n += t_get(me, d, k) != 0;
+	CHECK_EQ(mp_store_count(me, d), n);
+	CHECK_EQ(mp_store_count(me, l), t_list(me, l, is, 1 << 16));
+	mp_obj_drop(me, hl);
 	drop(me);
 }
 
@@ -345,9 +457,11 @@ int main(void)
 	handles(&me, dict(&me), false);
 	handles(&me, list(&me), true);
 	full(&me);
+	threads(&me);
 	if (!H_TSAN) {
 		parallel(&me);
 		clearing(&me);
+		killed(&me);
 	}
-	return h_done("dicts and lists as their models, versions, handles, 4 processes, full");
+	return h_done("dicts and lists as their models, versions, handles, threads, processes, kills, full");
 }

@@ -5,7 +5,8 @@
 #include "killer.h"
 #include "things.h"
 
-enum { SMALL = 16, BIG = 300, HUGE = 100000, OTHER = 10000, MANY = 4000 };
+enum { SMALL = 16, BIG = 300, HUGE = 100000, OTHER = 10000, MANY = 4000,
+       REUSED = 120 };
 
 static mp_handle h1;
 static uint64_t nkeys;             /* 1 .. nkeys are set, to themselves */
@@ -73,6 +74,26 @@ static void first_check(mp_self *me, const kl_fate *f)
 	mp_obj_drop(me, h1);
 }
 
+/* Whatever was freed by mistake is somebody else's after this: nearly all of
+ * the blocks of a chunk. */
+static void use_up(mp_self *me)
+{
+	static uint64_t b[REUSED];
+	int rc;
+	for (int i = 0; i < REUSED; i++) {
+		CHECK((b[i] = mp_alloc(me, BIG, 0, &rc)) != 0);
+		memset(mp_at(me->shm, b[i]), 0x55, BIG);
+	}
+	for (int i = 0; i < REUSED; i++)
+		mp_free(me, b[i]);
+}
+
+static void larger_check(mp_self *me, const kl_fate *f)
+{
+	use_up(me);
+	check(me, f);
+}
+
 static void plain(mp_self *me) { set_up(me, 5); }
 
 static void what(uint64_t k, uint64_t value, size_t length)
@@ -85,7 +106,7 @@ static void what(uint64_t k, uint64_t value, size_t length)
 static void new_setup(mp_self *me) { plain(me); what(6, 60, SMALL); }
 static void first_setup(mp_self *me) { set_up(me, 0); what(6, 60, SMALL); }
 static void grow_setup(mp_self *me) { set_up(me, 6); what(7, 70, SMALL); }
-static void in_place_setup(mp_self *me) { plain(me); what(4, 40, SMALL); }
+static void in_place_setup(mp_self *me) { plain(me); what(4, 40, 2 * SMALL); }
 static void larger_setup(mp_self *me) { plain(me); what(4, 40, BIG); }
 static void huge_setup(mp_self *me) { plain(me); what(4, 40, HUGE); }
 static void remove_setup(mp_self *me) { plain(me); what(3, 0, 0); }
@@ -270,7 +291,7 @@ static const kl_scene scenes[] = {
 	{ "set the first key", first_setup, op, NULL, first_check, false },
 	{ "grow", grow_setup, op, use, check, false },
 	{ "replace in place", in_place_setup, op, use, check, false },
-	{ "replace by a larger one", larger_setup, op, use, check, false },
+	{ "replace by a larger one", larger_setup, op, use, larger_check, false },
 	{ "replace by a huge one", huge_setup, op, use, check, false },
 	{ "remove", remove_setup, op, use, check, false },
 	{ "shrink", shrink_setup, op, use, check, false },

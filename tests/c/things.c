@@ -5,9 +5,9 @@
 
 mp_given t_given(uint64_t id, size_t len, mp_handle h)
 {
-	static unsigned char bytes[1 << 20];
-	static mp_part part;
-	static mp_handle handle;
+	static _Thread_local unsigned char bytes[1 << 20];
+	static _Thread_local mp_part part;
+	static _Thread_local mp_handle handle;
 	CHECK(len >= 8 && len <= sizeof bytes);
 	memcpy(bytes, &id, 8);
 	memset(bytes + 8, (int)(0x80 | id), len - 8);
@@ -39,7 +39,7 @@ void t_set(mp_self *me, mp_store *d, uint64_t n, uint64_t id, size_t len)
 	CHECK_EQ(mp_dict_set(me, d, &k, &v, NULL), 0);
 }
 
-static uint64_t bytes[(1 << 20) / 8];
+static _Thread_local uint64_t bytes[(1 << 20) / 8];
 
 static uint64_t value_of(int rc, const mp_copy *c)
 {
