@@ -235,9 +235,11 @@ static mp_word *readiness(void *body)
 	return &((mp_queue *)body)->getters;
 }
 
+/* At a closed queue nobody waits for what it has in work itself. */
 static bool ready(mp_self *me, void *body)
 {
-	return mp_queue_ready(body, me->shm);
+	const mp_queue *q = body;
+	return mp_queue_ready(q, me->shm) || (mp_queue_closed(q) && mp_queue_in_work(me, q));
 }
 
 static bool stuck(const mp_shm *s, void *body, mp_aid who, uint32_t what, mp_aid *on)
