@@ -19,7 +19,7 @@
 
 #include "base/crash.h"
 #include "killer.h"
-#include "shm/store.h"
+#include "shm/fdstore.h"
 
 enum { OTHERS = 3 };
 
@@ -128,7 +128,7 @@ static void use(mp_self *me, kl_ctl *ctl)
 static void nothing_left(mp_self *me)
 {
 	mp_obj_collect(me);
-	CHECK_EQ(mp_store_count(me), 0);
+	CHECK_EQ(mp_fdstore_count(me), 0);
 }
 
 static void create_check(mp_self *me, const kl_fate *f)
@@ -146,7 +146,7 @@ static bool other_end_sees_eof(void)
 
 static void end_check(mp_self *me, bool taken)
 {
-	uint32_t n = mp_store_count(me);
+	uint32_t n = mp_fdstore_count(me);
 	int fd;
 	CHECK(n == OTHERS || n == OTHERS + 1);
 	fd = mp_fd_take(me, made);
@@ -158,7 +158,7 @@ static void end_check(mp_self *me, bool taken)
 	}
 	CHECK(other_end_sees_eof());
 	close(pair[1]);
-	CHECK_EQ(mp_store_count(me), OTHERS);
+	CHECK_EQ(mp_fdstore_count(me), OTHERS);
 	for (int i = 0; i < OTHERS; i++) {
 		check_is(me, h[i], i);
 		mp_obj_drop(me, h[i]);
@@ -250,14 +250,14 @@ static void fill_up(mp_self *me)
 	CHECK(n >= 400);
 	/* One from the middle: those before it go round, also where it is full. */
 	mp_obj_drop(me, all[n / 2]);
-	CHECK_EQ(mp_store_count(me), n - 1);
+	CHECK_EQ(mp_fdstore_count(me), n - 1);
 	for (int i = 0; i < n; i += 7)
 		if (i != n / 2)
 			check_is(me, all[i], i % OTHERS);
 	CHECK_EQ(mp_fd_create(me, files[0], &all[n / 2]), 0);
 	for (int i = 0; i < n; i++)
 		mp_obj_drop(me, all[i]);
-	CHECK_EQ(mp_store_count(me), 0);
+	CHECK_EQ(mp_fdstore_count(me), 0);
 	CHECK_EQ(mp_fd_create(me, -1, &all[0]), -EBADF);
 	CHECK_EQ(mp_fd_create(me, 9999, &all[0]), -EBADF);
 	/* Never one of the standard streams. */
@@ -281,7 +281,7 @@ int main(void)
 	h_deadline(90, 7200);
 	h_seed(0);
 	h_open(&shm, &me, 2 << 20, 8);
-	CHECK_EQ(mp_store_open(&shm), 0);
+	CHECK_EQ(mp_fdstore_open(&shm), 0);
 	h_ballast(&me);
 	for (int i = 0; i <= OTHERS; i++)
 		files[i] = make_file(i);

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include "killer.h"
 
-enum { PRE = 1, IDS = 200 };
+enum { PRE = 1, SECOND = 150, SURVIVOR, IDS = 200 };
 
 enum kind { WORK, JOIN, CLOSE, LEAVE };
 
@@ -103,8 +103,14 @@ static void op(mp_self *me, kl_ctl *ctl)
 	}
 }
 
+/* Puts first: a block that was given back too early would be used again. */
 static void use(mp_self *me, kl_ctl *ctl)
 {
+	mp_out out;
+	uint32_t n;
+	h_make(me, ctl == kl_ctl_get(7) ? SURVIVOR : SECOND, cfg.len ? cfg.len : 16, &out);
+	if (mp_queue_put(me, q, &out, 1, 0, &n) != MP_OK)
+		mp_out_drop(me, &out);
 	finish(me, ctl, take(me, ctl, 2));
 	mp_queue_join(me, q, 0);
 }
