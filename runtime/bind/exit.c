@@ -90,7 +90,7 @@ void mp_state_end(lua_State *L)
 	luaL_checkstack(L, 4, "mp");
 	run_closers(L);
 	mp_stdio_flush();
-	if (st->me)
+	if (st->rt)
 		await_children(L, st);
 	close_runtime(st);
 }
