@@ -167,6 +167,38 @@ e:wait()
 b:acquire()
 ]])
 
+case("barrier", [[
+local b = mp.Barrier(3)
+mp.spawn(b.wait, b)
+b:wait()
+]])
+
+case("pipe", [[
+local a, b = mp.Pipe()
+mp.spawn(function() a:close() b:recv() end)
+b:close()
+a:recv()
+]])
+
+case("own copy", [[
+local busy = mp.spawn(function() while true do end end)
+local r, w = mp.Pipe(false)
+local p = mp.spawn(function() r:close() w:send "x" w:close() end)
+print(r:recv())
+p:join()
+r:recv()
+]])
+
+case("pipes, others busy", [[
+mp.spawn(function() while true do end end)
+local a1, a2 = mp.Pipe()
+local b1, b2 = mp.Pipe()
+mp.spawn(function() a2:close() b1:close() a1:recv() b2:send(1) end)
+mp.spawn(function() a1:close() b2:close() b1:recv() a2:send(1) end)
+for _, x in ipairs { a1, a2, b1, b2 } do x:close() end
+mp.sleep(60)
+]])
+
 case("several", [[
 local q, e = mp.Queue(), mp.Event()
 local p = mp.spawn(waits, q)
@@ -438,6 +470,22 @@ describe("a deadlock", function()
   it("of main and recursive locks", function()
     local r = reported("rlocks", "2 processes wait for each other", 2)
     assert.truthy(r.rows[2][1]:find "^main %(" and r.rows[2][2]:find "^RLock #%d")
+  end)
+
+  it("of a barrier and of a pipe", function()
+    local r = reported("barrier", "all 2 processes wait, and nobody is left to end that", 2)
+    assert.truthy(r.rows[2][2]:find "^Barrier #%d" and r.help[1]:find "parties")
+    r = reported("pipe", "2 processes wait for each other", 2)
+    assert.truthy(r.rows[2][2]:find "^a message of Pipe #%d" and r.help[1]:find "nobody is left to send")
+    assert.equal(r.rows[3][1], r.rows[2][3])
+    reported("pipes, others busy", "2 processes wait for each other", 2)
+  end)
+
+  it("of one that waits for the end of a pipe whose other end it has itself", function()
+    local r, got = reported("own copy", "a process waits for itself", 1)
+    assert.equal("x\n", got.out)
+    assert.equal(r.rows[2][1], r.rows[2][3])
+    assert.truthy(r.help[1]:find "^close the end of the pipe that this process does not use")
   end)
 
   it("of one who waits for several things", function()

@@ -99,6 +99,13 @@ static bool collect(mp_self *me, mp_deadlock *d)
 	return all;
 }
 
+/* Of these `on` is the one who could end it, whoever else works: a lock's
+ * owner, a joined process, the only one that has a pipe's other end. */
+static bool binds(uint32_t what)
+{
+	return what == MP_W_LOCK || what == MP_W_JOIN || what == MP_W_RECV || what == MP_W_SEND;
+}
+
 /* Asks the object. */
 static bool stuck(mp_self *me, mp_stuck *st)
 {
@@ -116,7 +123,7 @@ static bool ask(mp_self *me, mp_deadlock *d, bool all)
 	uint32_t kept = 0;
 	for (uint32_t i = 0; i < d->n; i++) {
 		mp_stuck st = d->who[i];
-		if (!all && st.what != MP_W_LOCK && st.what != MP_W_JOIN)
+		if (!all && !binds(st.what))
 			continue;
 		if (stuck(me, &st)) {
 			d->who[kept++] = st;
@@ -147,8 +154,7 @@ static mp_stuck *find(mp_deadlock *d, mp_aid aid)
 
 static mp_stuck *next(mp_deadlock *d, const mp_stuck *st)
 {
-	return st->on && (st->what == MP_W_LOCK || st->what == MP_W_JOIN)
-	       ? find(d, st->on) : NULL;
+	return st->on && binds(st->what) ? find(d, st->on) : NULL;
 }
 
 /* Does the way from st lead back to it? Everybody has one way at most; it may

@@ -1,8 +1,9 @@
 /* deadlock: processes that wait for what only each other could do.
  *
  * Two shapes: (all) every live process waits without a deadline for something
- * of the runtime's; (circle) some wait for locks and joins whose owners wait
- * for each other, while others work on.
+ * of the runtime's; (circle) some wait for each other, by locks, joins, and
+ * pipes whose other end one alone has, while others work on. A circle may be
+ * one: who waits for the end of a pipe whose other end it has itself.
  *
  * Who is not stuck: whoever is not in a wait of ours (it runs Lua, a foreign
  * call, a program), has a deadline, sleeps, waits for a descriptor or for
@@ -21,9 +22,10 @@
  * what is waited for is there (the type's `stuck`: an item lies in the queue,
  * the lock is free or the waiter's already), with nobody left to change the
  * answer. A wake-up that finds nothing goes back to sleep. In a circle others
- * do run, but only its members' locks and ends count: a lock's owner is in
- * the lock's word, and waits. (A stranger may release another's lock, or end a
- * process: a script that relies on that is told, too.)
+ * do run, but each wait there is one that a single other member can end: a
+ * lock's owner is in the lock's word, and waits; an end of a pipe that was
+ * never listed by a message is whose bit is set. (A stranger may release
+ * another's lock, or end a process: a script that relies on that is told, too.)
  * The world may still end a member: a last look asks the system whether each
  * lives, and has no foreign threads.
  *

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "../base/clock.h"
+#include "../msg/pipe.h"
 
 #define SHOWN 20u  /* rows at most */
 #define CELL  96
@@ -106,32 +107,51 @@ static const char *const advice[] = {
 };
 #define KINDS (sizeof advice / sizeof *advice)
 
-static void print_help(FILE *f, const mp_deadlock *d)
+static const char joins[] = "a process must not join one that joins it; join with a timeout";
+static const char copy[] = "close the end of the pipe that this process does not use: its own copy keeps "
+                           "the end-of-file away";
+
+/* What fits the circle as such; NULL: what fits each wait. */
+static const char *circle_advice(const bool *seen)
 {
-	bool seen[MP_W_OUTSIDE + 1] = { false };
-	bool said = false;
-	for (uint32_t i = 0; i < d->n; i++)
-		seen[d->who[i].what] = true;
-	if (!d->all && seen[MP_W_LOCK]) {
-		fprintf(f, "  help: %s\n", seen[MP_W_JOIN]
-		        ? "release a lock before joining a process that needs it"
-		        : "take locks in the same order everywhere, or acquire with a timeout");
-		return;
+	if (seen[MP_W_RECV] || seen[MP_W_SEND])
+		return NULL;
+	if (!seen[MP_W_LOCK])
+		return joins;
+	return seen[MP_W_JOIN] ? "release a lock before joining a process that needs it"
+	       : "take locks in the same order everywhere, or acquire with a timeout";
+}
+
+static void print_help(FILE *f, const mp_shm *s, const mp_deadlock *d)
+{
+	bool seen[MP_W_OUTSIDE + 1] = { false }, copies = false, said = false;
+	const char *one;
+	for (uint32_t i = 0; i < d->n; i++) {
+		const mp_stuck *st = &d->who[i];
+		bool own = st->what == MP_W_RECV && mp_pipe_own_copy(s, st->object, st->aid);
+		copies = copies || own;
+		seen[st->what] = seen[st->what] || !own;
 	}
-	for (uint32_t k = 0; k < KINDS; k++)
+	if (copies)
+		fprintf(f, "  help: %s\n", copy);
+	one = d->all ? NULL : circle_advice(seen);
+	for (uint32_t k = 0; !one && k < KINDS; k++)
 		if (seen[k] && advice[k]) {
 			fprintf(f, "  help: %s\n", advice[k]);
 			said = true;
 		}
-	if (!said)
-		fprintf(f, "  help: %s\n", seen[MP_W_ANY]
-		        ? "nobody is left to make any of what is watched ready: wait with a timeout"
-		        : "a process must not join one that joins it; join with a timeout");
+	if (!said && !one && !copies)
+		one = seen[MP_W_ANY]
+		      ? "nobody is left to make any of what is watched ready: wait with a timeout" : joins;
+	if (one && (d->all || !copies))
+		fprintf(f, "  help: %s\n", one);
 }
 
 static void print_head(FILE *f, const mp_deadlock *d)
 {
-	if (!d->all)
+	if (!d->all && d->n == 1)
+		fputs("deadlock: a process waits for itself\n", f);
+	else if (!d->all)
 		fprintf(f, "deadlock: %u processes wait for each other\n", d->n);
 	else if (d->n == 1)
 		fputs("deadlock: the only process waits, and nobody is left to end that\n", f);
@@ -155,7 +175,7 @@ char *mp_deadlock_text(const mp_shm *s, const mp_deadlock *d)
 		print_table(f, rows, n + 1);
 		if (d->n > n)
 			fprintf(f, "  and %u more\n", d->n - n);
-		print_help(f, d);
+		print_help(f, s, d);
 		if (fclose(f)) {
 			free(text);
 			text = NULL;
