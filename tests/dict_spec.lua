@@ -21,6 +21,8 @@ local function sorted(list)
 end
 
 describe("Dict", function()
+  after_each(support.clean)
+
   it("M06: is set, read, copied and listed", function()
     local d = mp.Dict { a = 1, b = "two" }
     d.c = { 3, x = true }
