@@ -1,5 +1,6 @@
 -- value: mp.Value. SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
 
 local function raises(text, f, ...)
   local ok, why = pcall(f, ...)
@@ -258,6 +259,8 @@ describe("Value:cas", function()
 end)
 
 describe('Value "any"', function()
+  after_each(support.clean)
+
   it("K12: gives a copy each time", function()
     local t = { list = { 1, 2, 3 }, f = function(x) return x + 1 end }
     local v = mp.Value("any", t)
@@ -283,6 +286,27 @@ describe('Value "any"', function()
     raises("Value:set: cannot send a coroutine", v.set, v, coroutine.create(print))
     raises("mp.Value: cannot send a coroutine", mp.Value, "any", coroutine.create(print))
     assert.equal("old", v.value)
+  end)
+
+  it("says so when the memory cannot hold it, and keeps what it had", function()
+    local got = support.mprun { "--memory", "2M", "-e", [[
+      local mp = require "mp"
+      local v = mp.Value("any", "old")
+      local function try(x)
+        local ok, why = pcall(v.set, v, x)
+        print(ok, (why:gsub(".-(Value:set: [^;]*).*", "%1")), v.value)
+      end
+      try(("x"):rep(3 << 20))
+      local held = mp.Buffer(1 << 20)
+      try(("x"):rep(1 << 20))
+      held = nil
+      collectgarbage()
+      v.value = ("x"):rep(1 << 20)
+      print(#v.value)
+    ]] }
+    assert.equal("false\tValue:set: the item can never fit into this runtime's memory of 2 MiB\told\n"
+      .. "false\tValue:set: the shared memory is full and every process waits for somebody "
+      .. "to free some\told\n1048576\n", got.out, got.err)
   end)
 
   it("keeps alive what it holds, and no longer", function()
