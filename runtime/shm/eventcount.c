@@ -6,6 +6,9 @@
 #include "sleep.h"
 
 #define TURNS 600  /* of spinning: a futex wake-up costs 20 to 50 us */
+#define VAIN  4    /* so many spins in vain, and it is tried now and then only: */
+#define TRY   16   /* one wait in so many */
+#define WORST 32
 
 int mp_ec_notify_slow(mp_ec *ec, int n)
 {
@@ -24,6 +27,24 @@ int mp_ec_notify_slow(mp_ec *ec, int n)
 	return woken;
 }
 
+/* Where strangers keep the processors busy, who spins only keeps whoever is
+ * waited for from running: spins while that has helped of late. */
+static bool spin(mp_self *me, bool (*ready)(void *arg), void *arg)
+{
+	int i = mp_spin_turns(me, TURNS);
+	if (i == 0 || (me->spin < 0 && me->vain >= VAIN && ++me->waited % TRY))
+		return false;
+	for (; i > 0; i--) {
+		mp_pause();
+		if (ready(arg)) {
+			me->vain /= 2;
+			return true;
+		}
+	}
+	me->vain += me->vain < WORST;
+	return false;
+}
+
 int mp_ec_wait(mp_self *me, mp_ec *ec, bool (*ready)(void *arg), void *arg,
                int64_t deadline, const mp_wait *as)
 {
@@ -33,11 +54,8 @@ int mp_ec_wait(mp_self *me, mp_ec *ec, bool (*ready)(void *arg), void *arg,
 		return MP_OK;
 	if (deadline == 0)
 		return MP_TIMEOUT;
-	for (int i = mp_spin_turns(me, TURNS); i > 0; i--) {
-		mp_pause();
-		if (ready(arg))
-			return MP_OK;
-	}
+	if (spin(me, ready, arg))
+		return MP_OK;
 	while (rc == MP_OK) {
 		uint32_t seen = mp_ec_prepare(ec);
 		if (ready(arg))

@@ -56,6 +56,7 @@ typedef struct mp_self {
 	uint32_t held;                /* the script's locks and items in work; 0 at the end: a clean end */
 	bool counts;                  /* took something that counts: see mp_obj_leave */
 	uint32_t starved;             /* memory waits in a row in which everybody waited */
+	uint32_t vain, waited;        /* spins without success, of late; waits */
 	int spin;                     /* -1: as the load says, else a fixed number of turns */
 	int bell;                     /* socket of my waits on descriptors too (bell.h); -1: none yet */
 	struct mp_bell *bells;        /* sockets of single objects */
