@@ -281,9 +281,9 @@ static useconds_t pace;  /* between get and task_done: where most are killed */
 static void consume(mp_self *me)
 {
 	mp_in ins[8];
-	uint32_t n;
+	uint32_t n, turn = 0;
 	int rc;
-	while ((rc = mp_queue_get(me, q, ins, 1 + h_random() % 8, mp_deadline(30), &n)) == MP_OK) {
+	while ((rc = mp_queue_get(me, q, ins, 1 + turn++ % 8, mp_deadline(30), &n)) == MP_OK) {
 		for (uint32_t i = 0; i < n; i++) {
 			uint64_t id = h_read(&ins[i]);
 			if (ins[i].tries > 1)
