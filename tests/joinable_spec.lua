@@ -1,6 +1,7 @@
 -- joinable: mp.JoinableQueue; the names in front of colons are the lines of
 -- the list of behaviours. SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
 
 local function elsewhere(f, ...)
   return mp.spawn(f, ...):result(30)
@@ -462,6 +463,20 @@ describe("JoinableQueue: a consumer that ends", function()
 end)
 
 describe("JoinableQueue: what else", function()
+  after_each(support.clean)
+
+  it("a join that nobody is left to end is reported", function()
+    local r = support.mprun { support.script [[
+local mp = require "mp"
+local q = mp.JoinableQueue()
+q:put(1)
+mp.spawn(function() q:get() q:get() end)  -- and no task_done
+q:join()
+]] }
+    assert.equal(3, r.status, r.err)
+    assert.truthy(r.err:find("all items done of JoinableQueue #", 1, true), r.err)
+  end)
+
   it("a signal's handler runs inside join, which goes on", function()
     local q, pid, count = filled(1), mp.getpid(), 0
     mp.on_signal("USR1", function() count = count + 1 end)

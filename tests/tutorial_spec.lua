@@ -179,6 +179,13 @@ describe("tutorial:", function()
     assert.equal("held by Process-1\nacquire:\ttrue\tabandoned\nacquire:\ttrue\n", run(name))
   end)
 
+  example("20_deadlock", { "Barrier" }, function(name)
+    local out, err = run(name, 3)
+    assert.equal("", out)
+    assert.truthy(err:find("mprun: deadlock: 2 processes wait for each other", 1, true), err)
+    assert.truthy(err:find("/20_deadlock.lua:12\n", 1, true), err)
+  end)
+
   example("21_queue", function(name)
     assert.same({ "empty:\ttrue", "full:\ttrue\t3", "put_nowait:\tnil\tfull",
                   "put for 0.1 s:\tnil\ttimeout", "get:\titem 1", "get:\titem 2",
@@ -198,6 +205,13 @@ describe("tutorial:", function()
     local out = lines(run(name))
     assert.equal(4, #out)
     for _, line in ipairs(out) do assert.truthy(line:find ":\t15$") end
+  end)
+
+  example("24_no_end", function(name)
+    local out, err = run(name, 3)
+    assert.equal("1\n2\n3\n", out)
+    assert.truthy(err:find("mprun: deadlock: all 2 processes wait", 1, true), err)
+    assert.truthy(err:find("close the queue when the last item is put", 1, true), err)
   end)
 
   example("25_joinable", { "JoinableQueue" }, function(name)
