@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/crash.h"
+
 struct settings {
 	uint64_t capacity;
 	uint32_t flags;
@@ -84,26 +86,51 @@ mp_seg *mp_seg_next(mp_self *me, mp_seg *seg)
 	return new;
 }
 
+/* head latched: takes the segment that link refers to out of the chain. */
+static void unlink_seg(mp_self *me, _Atomic uint64_t *link)
+{
+	uint64_t off = atomic_load_explicit(link, memory_order_relaxed);
+	uint64_t next = atomic_load_explicit(&mp_seg_at(me, off)->next, memory_order_acquire);
+	mp_take(me, off);
+	/* next is the queue's, even if whoever linked it was killed
+	 * before it said so: its home is no proof in between. */
+	mp_take(me, next);
+	mp_settle(me, next);
+	mp_set_home(me, next, mp_off(me->shm, link));
+	MP_CRASHPOINT("retire.before");
+	atomic_store_explicit(link, next, memory_order_release);
+	MP_CRASHPOINT("retire.after");
+	mp_free(me, off);
+}
+
+/* Where consumers and producers stand; a producer reads next of its segment,
+ * and of those behind it while it publishes. Acquire, for what one read in a
+ * segment must come before that is recycled. */
+static uint64_t settled_below(mp_self *me, const mp_queue *q)
+{
+	uint64_t head = mp_seg_at(me, atomic_load_explicit(&q->head_seg, memory_order_relaxed))->base;
+	uint64_t tail = mp_seg_at(me, atomic_load_explicit(&q->tail_seg, memory_order_acquire))->base;
+	return head < tail ? head : tail;
+}
+
+/* One item in work for long keeps its own segment, not all that follow. */
 void mp_queue_retire(mp_self *me, mp_queue *q)
 {
+	_Atomic uint64_t *link = &q->first;
+	uint64_t below;
+	if (!q->full)
+		return;
+	below = settled_below(me, q);
 	for (;;) {
-		uint64_t first = atomic_load_explicit(&q->first, memory_order_relaxed);
-		mp_seg *seg = mp_seg_at(me, first);
-		uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
-		/* A producer may still stand in it: acquire, for what it reads
-		 * there must come before the segment is recycled. */
-		if (seg->ndone < MP_CELLS || !next ||
-		    first == atomic_load_explicit(&q->head_seg, memory_order_relaxed) ||
-		    first == atomic_load_explicit(&q->tail_seg, memory_order_acquire))
+		mp_seg *seg = mp_seg_at(me, atomic_load_explicit(link, memory_order_relaxed));
+		if (seg->base >= below) {
+			q->full = seg->ndone == MP_CELLS;  /* then once more, later */
 			return;
-		mp_take(me, first);
-		/* next is the queue's, even if whoever linked it was killed
-		 * before it said so: its home is no proof in between. */
-		mp_take(me, next);
-		mp_settle(me, next);
-		mp_set_home(me, next, mp_off(me->shm, &q->first));
-		atomic_store_explicit(&q->first, next, memory_order_release);
-		mp_free(me, first);
+		}
+		if (seg->ndone == MP_CELLS)
+			unlink_seg(me, link);
+		else
+			link = &seg->next;
 	}
 }
 

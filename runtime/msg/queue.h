@@ -4,7 +4,9 @@
  * head. A cell's state goes EMPTY -> READY -> LEASED(aid) -> DONE (or READY
  * -> DONE at once); a cell is used once in its segment's life, so a stale
  * reader is never fooled. A message of up to 48 bytes lies in its cell, a
- * larger one in a block of its own that the cell refers to.
+ * larger one in a block of its own that the cell refers to. A segment leaves
+ * the chain when all its cells are DONE, also one behind another that is kept
+ * by an item in work; bases tell what is missing between two.
  *
  * Invariant: the states are the truth. tail, head, taken and ndone are hints
  * kept exact by whoever holds the latch, and recomputed by whoever steals it.

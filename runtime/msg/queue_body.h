@@ -33,6 +33,7 @@ struct mp_queue {
 	_Atomic uint64_t first;      /* oldest segment (its home) */
 	_Atomic uint64_t taken;      /* cells leased or done: hint */
 	_Atomic uint64_t ndone;      /* cells done: hint */
+	uint32_t full;               /* 1: a segment is all done (head latch) */
 
 	_Alignas(64) mp_ec getters;
 	_Alignas(64) mp_ec putters;
@@ -98,7 +99,7 @@ void mp_queue_published(mp_self *me, mp_queue *q, uint32_t n);
 
 /* head latched: one more cell of seg is done. */
 void mp_queue_count_done(mp_queue *q, mp_seg *seg);
-/* head latched: frees the oldest segments that are all done. */
+/* head latched: frees segments that are all done. */
 void mp_queue_retire(mp_self *me, mp_queue *q);
 /* Wakes producers after room was made. */
 void mp_queue_roomier(mp_self *me, mp_queue *q, uint32_t n);

@@ -10,7 +10,8 @@
 
 void mp_queue_count_done(mp_queue *q, mp_seg *seg)
 {
-	seg->ndone++;
+	if (++seg->ndone == MP_CELLS)
+		q->full = 1;
 	atomic_store_explicit(&q->ndone, atomic_load_explicit(&q->ndone, memory_order_relaxed) + 1,
 	                      memory_order_relaxed);
 }
@@ -48,8 +49,14 @@ void mp_queue_repair_head(mp_self *me, mp_queue *q)
 			head_seg = off;
 			head = seg->base + MP_CELLS;
 		}
+		if (!end) {  /* those between that are all done are gone already */
+			uint64_t gap = mp_seg_at(me, next)->base - seg->base - MP_CELLS;
+			taken += gap;
+			ndone += gap;
+		}
 		off = next;
 	}
+	q->full = 1;  /* one may be: look */
 	atomic_store(&q->taken, taken);
 	atomic_store(&q->ndone, ndone);
 	atomic_store(&q->head_seg, head_seg);
@@ -216,6 +223,7 @@ static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_
 			uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
 			if (!next)
 				break;
+			atomic_store_explicit(&q->head, mp_seg_at(me, next)->base, memory_order_release);
 			atomic_store_explicit(&q->head_seg, next, memory_order_release);
 			continue;
 		}

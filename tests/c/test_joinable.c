@@ -206,6 +206,45 @@ static void destroyed(mp_self *me)
 	audit(me);
 }
 
+/* One item that is in work for long does not keep the memory of all behind. */
+static void long_in_work(mp_self *me)
+{
+	mp_self other;
+	mp_usage u;
+	uint8_t tries;
+	h_now("long in work");
+	fresh(me, 0);
+	h_put(me, q, 1, 16);
+	h_put(me, q, 2, 16);
+	h_thread_self(me, &other);
+	CHECK_EQ(get1(&other, NULL), 1);
+	for (uint64_t id = 3; id < 20000; id++) {
+		h_put(me, q, id, 16);
+		CHECK_EQ(get1(me, NULL), id - 1);
+		CHECK_EQ(mp_queue_task_done(me, q), 0);
+	}
+	counts(me, 1, 1);
+	mp_usage_of(me->shm, &u);
+	CHECK(u.nblocks < before.nblocks + 8);
+	mp_works_free(&other);
+	h_bury(me, other.aid);
+	counts(me, 2, 0);
+	CHECK_EQ(get1(me, &tries), 1);
+	CHECK_EQ(tries, 2);
+	CHECK_EQ(get1(me, &tries), 19999);
+	CHECK_EQ(tries, 1);
+	for (uint64_t id = 20000; id < 20200; id++)
+		h_put(me, q, id, 16);
+	CHECK_EQ(mp_queue_task_done(me, q), 0);
+	CHECK_EQ(mp_queue_task_done(me, q), 0);
+	for (uint64_t id = 20000; id < 20200; id++) {
+		CHECK_EQ(get1(me, NULL), id);
+		CHECK_EQ(mp_queue_task_done(me, q), 0);
+	}
+	CHECK_EQ(mp_queue_join(me, q, 0), 0);
+	audit(me);
+}
+
 /* ---- joiners ------------------------------------------------------------------- */
 
 static void join_waits(mp_self *me)
@@ -410,6 +449,7 @@ int main(void)
 	given_back(&me);
 	closing(&me);
 	destroyed(&me);
+	long_in_work(&me);
 	by_threads(&me);
 	if (!H_TSAN) {
 		join_waits(&me);

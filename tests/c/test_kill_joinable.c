@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: MIT */
 #include "killer.h"
 
-enum { PRE = 1, SECOND = 150, SURVIVOR, IDS = 200 };
+enum { PRE = 1, SECOND = 150, SURVIVOR, HELD, IDS = 200 };
 
 enum kind { WORK, JOIN, CLOSE, LEAVE };
 
@@ -17,10 +17,12 @@ static struct config {
 	uint32_t pre;        /* items there before */
 	size_t len;
 	double seconds;
+	bool held;           /* another has the very first in work */
 } cfg;
 
 static mp_handle handle;
 static mp_queue *q;
+static mp_self other;
 
 /* Takes one and finishes it: its number, 0 if there is none. */
 static uint64_t work_one(mp_self *me, uint8_t *tries)
@@ -41,6 +43,13 @@ static void setup(mp_self *me)
 {
 	CHECK_EQ(mp_queue_create(me, 0, MP_Q_JOINABLE, &handle), 0);
 	q = mp_queue_body(me->shm, handle);
+	if (cfg.held) {
+		mp_in in;
+		uint32_t n;
+		h_put(me, q, HELD, 16);
+		h_thread_self(me, &other);
+		CHECK_EQ(mp_queue_get(&other, q, &in, 1, 0, &n), 0);
+	}
 	for (uint32_t i = 0; i < cfg.skip; i++) {
 		h_put(me, q, IDS - 1, 8);
 		CHECK_EQ(work_one(me, NULL), IDS - 1);
@@ -147,6 +156,10 @@ static void check(mp_self *me, const kl_fate *f)
 	uint8_t tries;
 	uint64_t id;
 	bool drops = cfg.kind == CLOSE || cfg.kind == LEAVE;
+	if (cfg.held) {
+		mp_works_free(&other);
+		h_bury(me, other.aid);
+	}
 	memset(seen, 0, sizeof seen);
 	maybe += finished_by(kl_ctl_get(0));
 	maybe += finished_by(kl_ctl_get(7));
@@ -160,6 +173,7 @@ static void check(mp_self *me, const kl_fate *f)
 	for (uint32_t i = 0; i < cfg.pre; i++)
 		missing += !seen[PRE + i];
 	CHECK(missing <= maybe || drops);
+	CHECK_EQ(seen[HELD], cfg.held);
 	mp_queue_stats(me, q, &st);
 	CHECK_EQ(st.waiting, 0);
 	CHECK_EQ(st.leased, 0);
@@ -176,19 +190,21 @@ static void check(mp_self *me, const kl_fate *f)
 }
 
 static const struct config configs[] = {
-	{ "get, finish", WORK, 1, 1, 0, 3, 0, .5 },
-	{ "get, leave", WORK, 2, 0, 0, 3, 0, .5 },
-	{ "get, finish some", WORK, 3, 2, 0, 5, 0, .5 },
-	{ "get, finish blocks", WORK, 3, 2, 0, 4, 500, .5 },
-	{ "get, finish a large block", WORK, 1, 1, 0, 2, 100000, .5 },
-	{ "get, finish over a segment's end", WORK, 4, 3, 62, 6, 0, .8 },
-	{ "get, finish blocks over a segment's end", WORK, 4, 3, 62, 6, 100, .8 },
-	{ "finish the last of a segment", WORK, 1, 1, 63, 2, 100, .5 },
-	{ "get, finish all", WORK, 4, 4, 0, 4, 100, .5 },
-	{ "join", JOIN, 0, 0, 0, 2, 0, .5 },
-	{ "join what is finished", JOIN, 0, 0, 62, 0, 0, .3 },
-	{ "close and drop", CLOSE, 0, 0, 60, 6, 100, .5 },
-	{ "get, close and drop, leave", LEAVE, 3, 0, 60, 6, 100, .5 },
+	{ "get, finish", WORK, 1, 1, 0, 3, 0, .5, false },
+	{ "get, leave", WORK, 2, 0, 0, 3, 0, .5, false },
+	{ "get, finish some", WORK, 3, 2, 0, 5, 0, .5, false },
+	{ "get, finish blocks", WORK, 3, 2, 0, 4, 500, .5, false },
+	{ "get, finish a large block", WORK, 1, 1, 0, 2, 100000, .5, false },
+	{ "get, finish over a segment's end", WORK, 4, 3, 62, 6, 0, .8, false },
+	{ "get, finish blocks over a segment's end", WORK, 4, 3, 62, 6, 100, .8, false },
+	{ "finish the last of a segment", WORK, 1, 1, 63, 2, 100, .5, false },
+	{ "get, finish all", WORK, 4, 4, 0, 4, 100, .5, false },
+	{ "finish the second segment, the first in work", WORK, 3, 3, 125, 4, 0, .8, true },
+	{ "finish one behind two in work", WORK, 4, 3, 189, 5, 100, .8, true },
+	{ "join", JOIN, 0, 0, 0, 2, 0, .5, false },
+	{ "join what is finished", JOIN, 0, 0, 62, 0, 0, .3, false },
+	{ "close and drop", CLOSE, 0, 0, 60, 6, 100, .5, false },
+	{ "get, close and drop, leave", LEAVE, 3, 0, 60, 6, 100, .5, false },
 };
 
 int main(void)
