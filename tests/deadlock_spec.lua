@@ -199,10 +199,17 @@ for _, x in ipairs { a1, a2, b1, b2 } do x:close() end
 mp.sleep(60)
 ]])
 
+case("task_done", [[
+local q = mp.JoinableQueue()
+q:put(1)
+mp.spawn(function() q:get() waits(mp.Queue()) end)
+q:join()
+]])
+
 case("several", [[
 local q, e = mp.Queue(), mp.Event()
 local p = mp.spawn(waits, q)
-require "mp.core".wait { q, e, p }
+mp.wait { q, e, p }
 ]])
 
 case("result", "mp.spawn(waits, mp.Queue()):result()")
@@ -352,6 +359,14 @@ function same(line) return line end
 print(#flow [=[ stdin -> same*2 -> collect ]=]:run())
 ]], { stdin = "echo a; sleep 2; echo b; sleep 2; echo c" })
 
+case("descriptor", [[
+local q = mp.Queue()
+local p = mp.spawn(waits, q)
+print(#mp.wait { q, 0 })
+q:put "item"
+p:join()
+]], { stdin = "sleep 3; echo" })
+
 case("socket", [[
 local socket = require "socket"
 local server = assert(socket.bind("127.0.0.1", 0))
@@ -488,6 +503,11 @@ describe("a deadlock", function()
     assert.truthy(r.help[1]:find "^close the end of the pipe that this process does not use")
   end)
 
+  it("of one who waits for items to be done", function()
+    local r = reported("task_done", "all 2 processes wait, and nobody is left to end that", 2)
+    assert.truthy(r.rows[2][2]:find "^all items done of JoinableQueue #%d" and r.help[2]:find "task_done")
+  end)
+
   it("of one who waits for several things", function()
     local r = reported("several", "all 2 processes wait, and nobody is left to end that", 2)
     assert.equal("one of several", r.rows[2][2])
@@ -525,7 +545,7 @@ describe("no deadlock is", function()
   for name, want in pairs {
     sleeper = "item", timed = "nil\tover", stdin = "line", program = "item", loop = "item",
     terminate = "-15", ["ends late"] = "7", chain = "c\ttrue", handler = "true\ttrue",
-    ["child's handler"] = "true",
+    ["child's handler"] = "true", descriptor = "1",
   } do
     it("a wait that something will end: " .. name, function()
       fine(name, want .. "\n")
