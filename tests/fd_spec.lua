@@ -77,14 +77,14 @@ describe("mp.fd", function()
   end)
 
   it("Q02: descriptors above 256, and a receiver whose low ones are busy", function()
-    local keep, files = {}, {}
+    local keep = {}
     for i = 1, 300 do keep[i] = assert(io.open "/dev/null") end
     local f, path = scratch()
     local fd = mp.fd(f)
     assert.is_true(fd:fileno() > 256)
     for i = 1, 300 do keep[i]:close() end
     local p = mp.spawn(function()
-      for i = 1, 280 do files[i] = assert(io.open "/dev/null") end
+      for i = 1, 280 do keep[i] = assert(io.open "/dev/null") end
       local own = mp.fd(fd):detach()
       local out = mp.fdopen(own, "w")
       out:write("foo")
