@@ -396,8 +396,12 @@ describe("Dict", function()
       d.next = big
       print(#d, pcall(d.set, d, "huge", ("x"):rep(5 << 20)))]] }
     assert.equal("", got.err)
-    assert.truthy(got.out:find("false\tDict: the shared memory is full\ttrue\ttrue\ttrue\n1\tfalse\t", 1, true), got.out)
-    assert.truthy(got.out:find("Dict:set: the item can never fit into this runtime's memory of 4 MiB", 1, true), got.out)
+    for _, text in ipairs {
+      "false\tDict: the shared memory is full\ttrue\ttrue\ttrue\n1\tfalse\t",
+      "Dict:set: the item can never fit into this runtime's memory of 4 MiB",
+    } do
+      assert.truthy(got.out:find(text, 1, true), got.out)
+    end
   end)
 
   it("waits for memory that another gives back", function()
