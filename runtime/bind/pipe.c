@@ -12,6 +12,7 @@
 
 #include "../msg/fd.h"
 #include "../msg/pipe.h"
+#include "../shm/bell.h"
 #include "../state/buffer.h"
 #include "message.h"
 
@@ -258,6 +259,7 @@ static int receive(lua_State *L, mp_ref *r, mp_queue *q, wanted *w,
 		mp_message_interrupt(L, r, call);
 	if (rc == MP_REFUSED)
 		refused(L, r, w, in, call);
+	mp_bell_settle(r->st->me, r->h);
 	if (rc == MP_CLOSED && atomic_load(&((mp_pipe *)r->body)->deaf))
 		deaf(L, call);
 	return rc == MP_CLOSED ? MP_EOF : rc;
@@ -402,8 +404,14 @@ static int pipe_poll(lua_State *L)
 	while ((rc = mp_queue_get_if(r->st->me, q, &in, leave, NULL, deadline))
 	       == MP_INTERRUPTED)
 		mp_message_interrupt(L, r, call);
+	mp_bell_settle(r->st->me, r->h);
 	lua_pushboolean(L, rc == MP_REFUSED || rc == MP_CLOSED);
 	return 1;
+}
+
+static int pipe_fileno(lua_State *L)
+{
+	return mp_bell_fileno(L, "Pipe:fileno");
 }
 
 /* ---- the rest ------------------------------------------------------------------ */
@@ -457,6 +465,7 @@ static const luaL_Reg methods[] = {
 	{ "send_fd", pipe_send_fd },
 	{ "recv_fd", pipe_recv_fd },
 	{ "poll", pipe_poll },
+	{ "fileno", pipe_fileno },
 	{ "close", pipe_close },
 	{ "__index", pipe_index },
 	{ "__tostring", pipe_tostring },
