@@ -110,6 +110,35 @@ describe("mp.wait", function()
     for _, n in pairs(got) do assert.equal(10, n) end
   end)
 
+  it("R01: the same with pipes, in poll and without", function()
+    local r, w = fifo()
+    for _, extra in ipairs { false, r } do
+      local readers, n = { extra or nil }, 0
+      for _ = 1, 4 do
+        local mine, other = mp.Pipe(false)
+        mp.spawn(function()
+          for k = 1, 10 do other:send(k) end
+        end)
+        other:close()
+        readers[#readers + 1] = mine
+      end
+      while #readers > (extra and 1 or 0) do
+        for _, x in ipairs(mp.wait(readers, 20)) do
+          local k, why = x:recv(0)
+          if k then n = n + 1 end
+          if why == "eof" then
+            for i = 1, #readers do
+              if readers[i] == x then table.remove(readers, i) break end
+            end
+          end
+        end
+      end
+      assert.equal(40, n)
+    end
+    r:close()
+    w:close()
+  end)
+
   it("R02: the same with delays, and with a descriptor in the list", function()
     local r, w = fifo()
     local readers, n, ends = { r }, 0, 0
