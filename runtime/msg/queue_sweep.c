@@ -129,7 +129,7 @@ void mp_queue_op_destroy(mp_self *me, void *body)
 		mp_free(me, off);
 	}
 	if (atomic_load(&q->lists))
-		atomic_store(&me->shm->h->gc, 1);
+		mp_obj_loosened(me);
 }
 
 void mp_queue_op_contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)

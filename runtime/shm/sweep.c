@@ -86,8 +86,7 @@ static void sweep_dirty(mp_self *me, mp_aid dead)
 	mp_obj_visit(me, wake, &dead);
 	mp_obj_ring_all(me);
 	mp_ec_notify(&me->shm->h->memory, INT_MAX);
-	atomic_store(&me->shm->h->gc, 1);  /* it may have died in a collection */
-	mp_wake_keeper(me->shm);
+	mp_obj_loosened(me);  /* it may have died in a collection */
 }
 
 bool mp_sweep(mp_self *me, mp_aid dead)

@@ -201,7 +201,7 @@ int mp_dict_set(mp_self *me, mp_store *d, const mp_key *key, const mp_given *v,
 	if (c.record)  /* the place needed none after all */
 		mp_free(me, c.record);
 	if (rc == MP_OK && c.loosened)
-		mp_store_loosened(me);
+		mp_obj_loosened(me);
 	return rc;
 }
 
@@ -224,7 +224,7 @@ static int look(mp_self *me, mp_store *d, const mp_key *key, mp_copy *out, bool 
 	}
 	mp_store_unlock(me, d);
 	if (loosened)
-		mp_store_loosened(me);
+		mp_obj_loosened(me);
 	return rc;
 }
 

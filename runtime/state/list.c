@@ -146,7 +146,7 @@ int mp_list_pop(mp_self *me, mp_store *l, uint64_t i, const uint64_t *expect, mp
 		rc = pop(me, l, i == MP_LIST_LAST ? l->count - 1 : i, out, &loosened);
 	mp_store_unlock(me, l);
 	if (rc == MP_OK && loosened)
-		mp_store_loosened(me);
+		mp_obj_loosened(me);
 	return rc;
 }
 
@@ -214,7 +214,7 @@ static int change_by(mp_self *me, mp_store *l, change *c)
 	if (c->record)
 		mp_free(me, c->record);
 	if (rc == MP_OK && c->loosened)
-		mp_store_loosened(me);
+		mp_obj_loosened(me);
 	return rc;
 }
 

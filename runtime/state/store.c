@@ -80,12 +80,6 @@ void mp_store_sending(mp_self *me, mp_store *s, const mp_key *key, const mp_give
 	}
 }
 
-void mp_store_loosened(mp_self *me)
-{
-	atomic_store(&me->shm->h->gc, 1);
-	mp_wake_keeper(me->shm);
-}
-
 void mp_store_op_contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)
 {
 	mp_store *s = body;
@@ -173,7 +167,7 @@ void mp_store_clear(mp_self *me, mp_store *s)
 	mp_store_unlock(me, s);
 	empty_trash(me, s);
 	if (atomic_load(&s->lists))
-		mp_store_loosened(me);
+		mp_obj_loosened(me);
 }
 
 uint64_t mp_store_count(mp_self *me, mp_store *s)
@@ -299,5 +293,5 @@ void mp_store_op_destroy(mp_self *me, void *body)
 	destroy_shelf(me, &s->trash);
 	destroy_shelf(me, &s->shelf);
 	if (atomic_load(&s->lists))
-		atomic_store(&me->shm->h->gc, 1);
+		mp_obj_loosened(me);
 }

@@ -56,8 +56,6 @@ static inline void mp_store_unlock(mp_self *me, mp_store *s)
 
 /* Before a value is published: what it lists is not garbage. No latch. */
 void mp_store_sending(mp_self *me, mp_store *s, const mp_key *key, const mp_given *v);
-/* After a record that listed handles was removed: they may be garbage. No latch. */
-void mp_store_loosened(mp_self *me);
 
 /* ---- with the latch ---- */
 

@@ -233,10 +233,8 @@ static void wake(mp_self *me, void *body)
 /* The lock may be left to a collection now. */
 static void destroy(mp_self *me, void *body)
 {
-	if (!((mp_condition *)body)->lock)
-		return;
-	atomic_store(&me->shm->h->gc, 1);
-	mp_wake_keeper(me->shm);
+	if (((mp_condition *)body)->lock)
+		mp_obj_loosened(me);
 }
 
 static void contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)
