@@ -162,6 +162,34 @@ describe("a limit of the shared memory", function()
     assert.same({ "true\ttimeout\ntrue\n", "", 0 }, { got.out, got.err, got.status })
   end)
 
+  it("makes a process wait that has something to return", function()
+    local got = mprun { "--memory", "4M", "-e", [[
+      local q, big = mp.Queue(), ("x"):rep(100000)
+      for _, item in ipairs { big, ("x"):rep(1000), ("x"):rep(50), 1 } do
+        while q:put(item, false) do end
+      end
+      local p = mp.spawn(function() return ("y"):rep(50000) end)
+      mp.sleep(0.2)
+      print(p:is_alive())
+      for _ = 1, 5 do q:get() end
+      print(#p:result(30))]] }
+    assert.same({ "true\n50000\n", "", 0 }, { got.out, got.err, got.status })
+  end)
+
+  it("is the reason for a result that is lost, where nobody is left to free any", function()
+    local got = mprun { "--memory", "4M", "-e", [[
+      local q, big = mp.Queue(), ("x"):rep(100000)
+      for _, item in ipairs { big, ("x"):rep(1000), ("x"):rep(50), 1 } do
+        while q:put(item, false) do end
+      end
+      local p = mp.spawn(function() return ("y"):rep(50000) end)
+      p:join()
+      print(p.exitcode, pcall(p.result, p))]] }
+    has(got.out, "0\tfalse\tProcess:result: the shared memory was full, so what it "
+      .. "returned is lost; set a larger limit")
+    assert.same({ "", 0 }, { got.err, got.status })
+  end)
+
   it("makes a flow's stages wait for one another", function()
     local got = mprun { "--memory", "4M", script [[
       flow" range(1, 60) -> big -> length*2 -> sum -> stdout "

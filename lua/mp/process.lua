@@ -102,8 +102,8 @@ function getters.ident(p) return get(p, "pid") end
 function getters.error(p)
   local f = fields(p)
   if f[ERROR] == nil then
-    local _, e = core.fetch(p, "error")
-    if e == nil then return nil end
+    local kept, e = core.fetch(p, "error")
+    if not kept then return nil end
     f[ERROR] = remote.new(e)
   end
   f[ERROR].exitcode = get(p, "exitcode")
@@ -202,9 +202,8 @@ end
 
 local function store_result(...)
   if select("#", ...) == 0 then return end
-  local ok, why = pcall(core.store, "result", ...)
-  if ok and not why then why = "Process:result: the shared memory is full" end
-  if not ok or why ~= true then
+  local ok, why = pcall(core.store, "result", ...)  -- false: no memory; it is noted
+  if not ok then
     pcall(core.store, "unsent", tostring(why))
   end
 end
@@ -281,12 +280,12 @@ function Process:run()
 end
 
 local function unpack_result(p, ok, ...)
-  if ok == false then
-    error(("%s (in %s)"):format(..., p.name), 0)
-  elseif ok then
+  if ok then
     return ...
   elseif p.exitcode ~= 0 then
     error(remote.killed(p), 0)
+  elseif ok == false then
+    error(("%s (in %s)"):format(..., p.name), 0)
   end
 end
 

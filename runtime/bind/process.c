@@ -10,8 +10,10 @@
  *   core.fields(p) -> the table of its own fields
  *   core.get(p, key), core.set(p, key, value)
  *   core.store(key, …)     "result", "error" or "unsent" (a text instead of a
- *                          result) of this process: was there room?
- *   core.fetch(p, key) -> is it the values, … ; nothing if nothing was stored
+ *                          result) of this process; waits for memory, false:
+ *                          nobody is left who could free any
+ *   core.fetch(p, key) -> true, values… | false, why there are none; nothing if
+ *                          nothing was stored
  *   core.current(), core.parent() -> p
  *   core.methods           join, is_alive, terminate, kill, close
  *
@@ -285,12 +287,21 @@ static int core_store(lua_State *L)
 	mp_self *me = mp_state_self(L, st, call);
 	mp_process *p = mp_process_body(me->shm, st->rt->process);
 	uint32_t kind = strcmp(luaL_checkstring(L, 1), "unsent") ? SENT : UNSENT;
+	int n = lua_gettop(L) - 1, rc = MP_OK;
 	mp_encoded e;
 	if (!p)
 		return 0;
-	mp_encode(L, st->codec, 2, lua_gettop(L) - 1, call, &e);
-	lua_pushboolean(L, mp_stored_put(me, where(L, 1, p), kind, e.parts, e.nparts,
-	                                 e.len, e.handles, e.nhandles) == MP_OK);
+	do {
+		if (rc == MP_INTERRUPTED)
+			mp_interrupt(L, st);
+		mp_encode(L, st->codec, 2, n, call, &e);
+		rc = mp_stored_put(me, where(L, 1, p), kind, e.parts, e.nparts,
+		                   e.len, e.handles, e.nhandles);
+	} while (rc == MP_NOMEM && ((rc = mp_memory_wait(me, MP_FOREVER)) == MP_OK ||
+	                            rc == MP_INTERRUPTED));
+	if (rc != MP_OK)
+		atomic_store(&p->unkept, 1);
+	lua_pushboolean(L, rc == MP_OK);
 	return 1;
 }
 
@@ -298,8 +309,16 @@ static int core_fetch(lua_State *L)
 {
 	static const char call[] = "Process:result";
 	mp_ref *r = check(L, call);
-	const mp_stored *s = mp_stored_get(r->st->me->shm, where(L, 2, r->body));
+	mp_process *p = r->body;
+	const mp_stored *s = mp_stored_get(r->st->me->shm, where(L, 2, p));
 	mp_in in = { .tries = 1 };
+	if (!s && atomic_load(&p->unkept)) {
+		lua_pushboolean(L, 0);
+		lua_pushfstring(L, "%s: the shared memory was full, so what it returned "
+		                "is lost; set a larger limit (mp.configure{memory=}, "
+		                "mprun --memory, MPRUN_MEMORY)", call);
+		return 2;
+	}
 	if (!s)
 		return 0;
 	in.handles = s->handles;

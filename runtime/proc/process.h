@@ -35,6 +35,7 @@ typedef struct mp_process {
 	mp_word daemon;
 	mp_word children;          /* how many it created: for default names */
 	mp_word leaving;           /* as status; written by itself just before it exits */
+	mp_word unkept;            /* 1: there was no memory for its result or error */
 	_Atomic uint64_t starttime;
 	_Atomic uint64_t result;   /* stored: what target returned */
 	_Atomic uint64_t error;    /* stored: the error that it raised */
