@@ -53,9 +53,11 @@ static bool has_bit(_Atomic uint64_t *row, mp_aid a)
 }
 static bool no_bits(const mp_shm *s, _Atomic uint64_t *row)
 {
-	for (uint32_t i = 0; i < s->h->words; i++)
+	for (uint32_t i = 0; i < s->h->words; i++) {
 		if (atomic_load(&row[i]))
 			return false;
+		MP_CRASHPOINT("object.word");
+	}
 	return true;
 }
 
@@ -93,6 +95,8 @@ static void lower_hint(mp_shm *s, uint32_t i)
 		;
 }
 
+static void left(mp_self *me, uint32_t i);
+
 /* A free entry, claimed by me. */
 static int claim_entry(mp_self *me, uint32_t *index)
 {
@@ -101,11 +105,15 @@ static int claim_entry(mp_self *me, uint32_t *index)
 		uint32_t nobody = 0, hint = i;
 		if (i >= atomic_load(&s->h->objs_high) && extend(s, i))
 			return MP_NOMEM;
-		if (state_of(atomic_load_explicit(&s->objs[i].word, memory_order_relaxed)) != MP_OBJ_FREE ||
-		    !atomic_compare_exchange_strong(&s->objs[i].claim, &nobody, me->aid))
+		if (state_of(atomic_load_explicit(&s->objs[i].word, memory_order_relaxed)) != MP_OBJ_FREE)
 			continue;
+		MP_CRASHPOINT("object.free");
+		if (!atomic_compare_exchange_strong(&s->objs[i].claim, &nobody, me->aid))
+			continue;
+		MP_CRASHPOINT("object.claiming");
 		if (state_of(atomic_load(&s->objs[i].word)) != MP_OBJ_FREE) {
 			atomic_store(&s->objs[i].claim, 0);
+			left(me, i);  /* who left meanwhile found it claimed */
 			continue;
 		}
 		atomic_compare_exchange_strong(&s->h->objs_hint, &hint, i + 1);
@@ -179,8 +187,6 @@ static bool set_state(mp_obj *o, uint64_t w, unsigned state)
 	return atomic_compare_exchange_strong(&o->word, &w, (w & ~UINT64_C(0xff)) | state);
 }
 
-static void left(mp_self *me, uint32_t i);
-
 int mp_obj_hold(mp_self *me, mp_handle h)
 {
 	mp_shm *s = me->shm;
@@ -213,9 +219,17 @@ bool mp_obj_held(const mp_shm *s, mp_handle h, mp_aid who)
 void mp_obj_inherit(mp_shm *s, mp_aid parent, mp_aid child)
 {
 	uint32_t high = atomic_load(&s->h->objs_high);
-	for (uint32_t i = 1; i < high; i++)
-		if (has_bit(holders(s, i), parent))
-			set_bit(holders(s, i), child);
+	for (uint32_t i = 1; i < high; i++) {
+		uint64_t w;
+		if (!has_bit(holders(s, i), parent))
+			continue;
+		set_bit(holders(s, i), child);
+		/* Who asks may have looked at the child's bit before, and will
+		 * look at the parent's when that is clear. */
+		w = atomic_load(&s->objs[i].word);
+		if (state_of(w) == MP_OBJ_DYING)
+			set_state(&s->objs[i], w, MP_OBJ_LIVE);
+	}
 }
 
 void mp_obj_sending(mp_self *me, mp_handle h)
@@ -280,7 +294,8 @@ static void destroy(mp_self *me, uint32_t i)
 }
 
 /* Destroys an object that nobody holds, if that is still so once it is marked
- * DYING; sends: what the count of sends must still be, or NULL. */
+ * DYING; sends: what the count of sends must still be, NULL: nobody ever sent
+ * it. */
 static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, const uint64_t *sends)
 {
 	mp_shm *s = me->shm;
@@ -294,7 +309,9 @@ static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, const uint64_t
 	}
 	w = (w & ~UINT64_C(0xff)) | MP_OBJ_DYING;
 	MP_CRASHPOINT("object.dying");
-	if (no_bits(s, holders(s, i)) && (!sends || atomic_load(&s->h->sends) == *sends) &&
+	/* Bits first: who sent it held it, and may have left since. */
+	if (no_bits(s, holders(s, i)) &&
+	    (sends ? atomic_load(&s->h->sends) == *sends : !atomic_load(&o->sent)) &&
 	    set_state(o, w, MP_OBJ_CONDEMNED)) {
 		MP_CRASHPOINT("object.condemned");
 		destroy(me, i);
@@ -314,6 +331,7 @@ static void left(mp_self *me, uint32_t i)
 	mp_obj *o = &s->objs[i];
 	uint64_t w = atomic_load(&o->word);
 	bool sent = atomic_load(&o->sent);
+	MP_CRASHPOINT("object.leaving");
 	if (state_of(w) != MP_OBJ_LIVE)
 		return;
 	if (sent)

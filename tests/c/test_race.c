@@ -1,0 +1,161 @@
+/* Races of the living, each at its one bad moment: at a named point of what
+ * one actor does, another one does something.
+ *
+ * SPDX-License-Identifier: MIT */
+#ifndef MP_CRASHPOINTS
+#define MP_CRASHPOINTS
+#endif
+#include "base/crash.h"
+#include "harness.h"
+
+static mp_usage before;
+static mp_self other, third;
+static mp_handle h, hq;
+static mp_queue *q;
+
+/* ---- what happens when ------------------------------------------------------- */
+
+static struct moment {
+	const char *point;
+	int skip;                /* so many times nothing happens there */
+	void (*act)(void);
+} plan[8];
+static int at;
+
+static void hook(const char *name)
+{
+	struct moment *m = &plan[at];
+	if (!m->point || strcmp(m->point, name) != 0 || m->skip-- > 0)
+		return;
+	at++;
+	mp_crash_hook = NULL;
+	m->act();
+	mp_crash_hook = hook;
+}
+
+static void begin(void)
+{
+	at = 0;
+	mp_crash_hook = hook;
+}
+
+/* Everything of the plan has happened. */
+static void end(void)
+{
+	mp_crash_hook = NULL;
+	CHECK(plan[at].point == NULL);
+	memset(plan, 0, sizeof plan);
+}
+
+static void open_with(mp_shm *s, mp_self *me, uint32_t processes)
+{
+	h_open(s, me, 8 << 20, processes);
+	h_settle(me, &before);
+}
+
+/* ---- objects ------------------------------------------------------------------- */
+
+static void send_and_drop(void)
+{
+	mp_out out;
+	uint32_t n;
+	h_make_with(&other, 9, 100, h, &out);
+	CHECK_EQ(mp_queue_put(&other, q, &out, 1, 0, &n), 0);
+	mp_obj_drop(&other, h);
+}
+
+/* Somebody drops it, and another one sends it away meanwhile. */
+static void dropped_and_sent(mp_self *me)
+{
+	mp_in in;
+	uint32_t n;
+	h_now("dropped and sent");
+	q = h_queue(me, 0, &hq);
+	CHECK_EQ(mp_event_create(me, &h), 0);
+	h_thread_self(me, &other);
+	plan[0] = (struct moment){ "object.leaving", 0, send_and_drop };
+	begin();
+	mp_obj_drop(me, h);
+	end();
+	CHECK(mp_obj_body(me->shm, h, MP_T_EVENT) != NULL);
+	mp_obj_collect(me);
+	CHECK_EQ(mp_queue_get(me, q, &in, 1, 0, &n), 0);
+	mp_in_done(me, &in);
+	CHECK(mp_obj_held(me->shm, h, me->aid));
+	mp_obj_drop(me, h);
+	mp_obj_drop(me, hq);
+	h_bury(me, other.aid);
+	h_audit(me, &before);
+}
+
+static mp_handle theirs;
+
+static void create_theirs(void) { CHECK_EQ(mp_event_create(&other, &theirs), 0); }
+static void drop_theirs(void) { mp_obj_drop(&other, theirs); }
+
+/* Somebody finds its entry free, a moment too late, and it is dropped while
+ * that one still has the entry in its name. */
+static void dropped_and_claimed(mp_self *me)
+{
+	h_now("dropped and claimed");
+	h_thread_self(me, &other);
+	plan[0] = (struct moment){ "object.free", 0, create_theirs };
+	plan[1] = (struct moment){ "object.claiming", 0, drop_theirs };
+	begin();
+	CHECK_EQ(mp_event_create(me, &h), 0);
+	end();
+	CHECK(mp_obj_body(me->shm, theirs, MP_T_EVENT) == NULL);
+	mp_obj_drop(me, h);
+	h_bury(me, other.aid);
+	h_audit(me, &before);
+}
+
+/* A fork: to has what from has, and from drops it. */
+static void pass_on(mp_self *from, mp_self *to)
+{
+	mp_obj_inherit(from->shm, from->aid, to->aid);
+	mp_obj_drop(from, h);
+}
+static void other_to_third(void) { pass_on(&other, &third); }
+static void third_to_other(void) { pass_on(&third, &other); }
+
+/* Two pass it to each other while somebody else looks for holders, always to
+ * where that one has looked already. */
+static void passed_on_and_on(mp_self *me)
+{
+	mp_self fill[64];
+	h_now("passed on");
+	h_thread_self(me, &third);
+	for (int i = 0; i < 64; i++)
+		h_thread_self(me, &fill[i]);
+	h_thread_self(me, &other);
+	CHECK(mp_aid_slot(third.aid) < 64 && mp_aid_slot(other.aid) >= 64);
+	CHECK_EQ(mp_event_create(me, &h), 0);
+	mp_obj_inherit(me->shm, me->aid, other.aid);
+	plan[0] = (struct moment){ "object.word", 0, other_to_third };
+	plan[1] = (struct moment){ "object.dying", 0, third_to_other };
+	plan[2] = (struct moment){ "object.word", 0, other_to_third };
+	begin();
+	mp_obj_drop(me, h);
+	end();
+	CHECK(mp_obj_body(me->shm, h, MP_T_EVENT) != NULL);
+	mp_obj_drop(&third, h);
+	CHECK(mp_obj_body(me->shm, h, MP_T_EVENT) == NULL);
+	for (int i = 0; i < 64; i++)
+		h_bury(me, fill[i].aid);
+	h_bury(me, other.aid);
+	h_bury(me, third.aid);
+	h_audit(me, &before);
+}
+
+int main(void)
+{
+	mp_shm shm;
+	mp_self me;
+	h_deadline(30, 30);
+	open_with(&shm, &me, 128);
+	dropped_and_sent(&me);
+	dropped_and_claimed(&me);
+	passed_on_and_on(&me);
+	return h_done("races of the living");
+}
