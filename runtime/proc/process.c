@@ -110,7 +110,7 @@ void mp_process_bury(mp_self *me, mp_aid aid, mp_handle h, int status)
 	bool held;
 	mp_process *p = h ? mp_process_hold(me, h, &held) : NULL;
 	mp_slot_kill(me->shm, aid);
-	if (p && atomic_load(&p->aid) == aid)
+	if (p && atomic_load(&p->aid) == aid && atomic_load(&p->state) != MP_P_NEW)
 		mp_process_ended(me, p, status);
 	if (p)
 		mp_process_unhold(me, h, held);
@@ -153,7 +153,9 @@ static void never_born(mp_self *me, mp_process *p, mp_aid child)
 static void release(mp_self *me, void *body, mp_aid dead)
 {
 	mp_process *p = body;
-	uint32_t aid = atomic_load(&p->aid);
+	uint32_t aid = atomic_load(&p->aid), starter = dead;
+	if (atomic_load(&p->state) == MP_P_NEW)
+		atomic_compare_exchange_strong(&p->starter, &starter, 0);
 	if (atomic_load(&p->state) != MP_P_STARTED)
 		return;
 	if (aid == dead)

@@ -5,9 +5,11 @@
  * Invariant: status is written once, before the slot is freed, by whoever
  * learns it first (its creator that reaps it, the keeper that reads it from
  * the zombie): all write the same value.
- * Crash: a creator killed between reserve and fork leaves a RESERVED slot
- * that its sweep revokes; killed after fork, the child finds out when it
- * enters, and ends. A child killed before it enters is noticed by its pid.
+ * Crash: a starter claims the object; killed before it says STARTED, when slot
+ * and object are ready, the process was never started. A creator killed
+ * between reserve and fork leaves a RESERVED slot that its sweep revokes;
+ * killed after fork, the child finds out when it enters, and ends. A child
+ * killed before it enters is noticed by its pid.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef MP_PROCESS_H
@@ -36,6 +38,7 @@ typedef struct mp_process {
 	mp_word children;          /* how many it created: for default names */
 	mp_word leaving;           /* as status; written by itself just before it exits */
 	mp_word unkept;            /* 1: there was no memory for its result or error */
+	mp_word starter;           /* aid of who starts it; 0: nobody has begun to */
 	_Atomic uint64_t starttime;
 	_Atomic uint64_t result;   /* stored: what target returned */
 	_Atomic uint64_t error;    /* stored: the error that it raised */

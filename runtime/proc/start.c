@@ -126,26 +126,29 @@ static mp_aid prepare(mp_runtime *rt, mp_process *p)
 	atomic_store(&sl->daemon, atomic_load(&p->daemon));
 	memcpy(sl->name, p->name, sizeof sl->name - 1);
 	sl->name[sizeof sl->name - 1] = 0;
-	atomic_store(&p->aid, aid);
 	atomic_store(&p->parent, rt->self.aid);
 	atomic_store(&p->ppid, (uint32_t)rt->pid);
 	p->creator = rt->process;
 	mp_obj_inherit(s, rt->self.aid, aid);
+	atomic_store(&p->aid, aid);
+	/* From here on it may be joined: a sweep finds what it needs. */
+	atomic_store(&p->state, MP_P_STARTED);
 	MP_CRASHPOINT("start.prepared");
 	return aid;
 }
 
 static void undo(mp_runtime *rt, mp_process *p, mp_aid aid)
 {
+	atomic_store(&p->state, MP_P_NEW);
 	mp_obj_forget(&rt->self, aid);
 	mp_slot_cancel(&rt->shm, aid);
 	atomic_store(&p->aid, 0);
-	atomic_store(&p->state, MP_P_NEW);
+	atomic_store(&p->starter, 0);
 }
 
 static int refuse(mp_process *p, int rc, const char **why, const char *text)
 {
-	atomic_store(&p->state, MP_P_NEW);
+	atomic_store(&p->starter, 0);
 	*why = text;
 	return rc;
 }
@@ -166,7 +169,7 @@ static const char *cannot_fork(int err)
 int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why)
 {
 	mp_process *p = mp_process_body(&rt->shm, h);
-	uint32_t fresh = MP_P_NEW;
+	uint32_t nobody = 0;
 	sigset_t all, before;
 	mp_aid aid;
 	pid_t child;
@@ -174,8 +177,10 @@ int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why)
 	int rc = 0;
 
 	*why = "it was started before";
-	if (!p || !atomic_compare_exchange_strong(&p->state, &fresh, MP_P_STARTED))
+	if (!p || atomic_load(&p->state) != MP_P_NEW ||
+	    !atomic_compare_exchange_strong(&p->starter, &nobody, rt->self.aid))
 		return -EALREADY;
+	MP_CRASHPOINT("start.begun");
 	if (atomic_load(&rt->shm.h->closing))
 		return refuse(p, -ESHUTDOWN, why, "the runtime is ending");
 	mp_runtime_keep(rt);

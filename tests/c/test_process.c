@@ -267,6 +267,43 @@ static void creator_at_claimed(void) { creator_killed("slot.claimed"); }
 static void creator_at_reserved(void) { creator_killed("slot.reserved"); }
 static void creator_at_prepared(void) { creator_killed("start.prepared"); }
 
+/* The same for a process that somebody else made and will join: it was never
+ * started, or never came to life. */
+static void starter_killed(const char *point, bool begun)
+{
+	mp_handle h, hs;
+	mp_process *p = (open_with(0), made(&h)), *starter = made(&hs);
+	const char *why;
+	pid_t pid;
+	int rc = mp_process_fork(&rt, hs, &pid, &why);
+	if (rc == 1) {
+		arm(point, MP_KIND_PROCESS);
+		mp_process_fork(&rt, h, &pid, &why);
+		mp_process_exit(&rt, 9);
+	}
+	CHECK_EQ(rc, 0);
+	CHECK_EQ(join(starter), -SIGKILL);
+	CHECK_EQ(crash->hits, 1);
+	if (begun) {
+		CHECK_EQ(join(p), 4711);
+	} else {
+		CHECK_EQ(mp_process_join(&rt, &rt.self, p, mp_deadline(10)), -EINVAL);
+		rc = mp_process_fork(&rt, h, &pid, &why);
+		if (rc == 1)
+			mp_process_exit(&rt, 7);
+		CHECK_EQ(rc, 0);
+		CHECK_EQ(join(p), 7);
+	}
+	mp_obj_drop(&rt.self, h);
+	mp_obj_drop(&rt.self, hs);
+	nothing_left();
+}
+
+static void starter_at_begun(void) { starter_killed("start.begun", false); }
+static void starter_at_claimed(void) { starter_killed("slot.claimed", false); }
+static void starter_at_reserved(void) { starter_killed("slot.reserved", false); }
+static void starter_at_prepared(void) { starter_killed("start.prepared", true); }
+
 /* A child killed at a point of its own start or end. */
 static void child_killed(const char *point)
 {
@@ -452,6 +489,10 @@ int main(void)
 	trial("creator killed: slot.claimed", creator_at_claimed);
 	trial("creator killed: slot.reserved", creator_at_reserved);
 	trial("creator killed: start.prepared", creator_at_prepared);
+	trial("starter killed: start.begun", starter_at_begun);
+	trial("starter killed: slot.claimed", starter_at_claimed);
+	trial("starter killed: slot.reserved", starter_at_reserved);
+	trial("starter killed: start.prepared", starter_at_prepared);
 	trial("child killed: slot.entering", child_at_entering);
 	trial("child killed: start.entered", child_at_entered);
 	trial("child killed: exit.forgotten", child_at_exit);
