@@ -1,11 +1,7 @@
 -- array: mp.Array. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local support = require "tests.support"
+local raises, kill, join = support.raises, support.kill, support.join
 
 -- What a[i], and a[i] = x, raise.
 local function get_raises(text, a, i)
@@ -162,7 +158,7 @@ describe("Array", function()
         a[w] = 100 + w
       end)
     end
-    for _, p in ipairs(ps) do assert.is_true(p:join(60)) end
+    join(ps)
     assert.same({ 101, 102, 103, 104 }, a:totable())
   end)
 
@@ -208,7 +204,7 @@ describe("Array", function()
         end
       end)
     end
-    for _, p in ipairs(ps) do assert.is_true(p:join(60)) end
+    join(ps)
     assert.equal(900, a[1])
     local p = mp.spawn(function() a:get_lock():acquire() end)
     p:join()
@@ -227,8 +223,7 @@ describe("Array", function()
       end
     end)
     has:wait()
-    p:kill()
-    p:join()
+    kill(p)
     for _, x in ipairs(a) do
       if x ~= 0x11111111 and x ~= 0x22222222 then error(x) end
     end

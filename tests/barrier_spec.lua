@@ -1,13 +1,9 @@
 -- barrier: mp.Barrier. SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
+local raises, eventually, kill = support.raises, support.eventually, support.kill
 
 local N = 5
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
 
 -- Runs f(i) in N processes, this one being the last; what each returned.
 local function together(f)
@@ -23,7 +19,7 @@ end
 local function waiters(b, n, timeout)
   local ps = {}
   for i = 1, n do ps[i] = mp.spawn(function() return b:wait(timeout) end) end
-  while b.n_waiting < n and not b.broken do mp.sleep(0.001) end
+  eventually(function() return b.n_waiting >= n or b.broken end)
   return ps
 end
 
@@ -31,11 +27,6 @@ local function all_broken(ps)
   for _, p in ipairs(ps) do
     assert.same({ nil, "broken", n = 2 }, table.pack(p:result(20)))
   end
-end
-
-local function kill(p)
-  p:kill()
-  assert.is_true(p:join(20))
 end
 
 local function sorted_seats(got)
@@ -82,7 +73,7 @@ describe("Barrier", function()
     local b = mp.Barrier(3)
     local first = waiters(b, 1)[1]
     local second = mp.spawn(function() return b:wait() end)
-    while b.n_waiting < 2 do mp.sleep(0.001) end
+    eventually(function() return b.n_waiting == 2 end)
     assert.equal("Barrier (2 of 3 wait)", tostring(b))
     assert.equal(3, b:wait())
     assert.same({ 1, 2 }, { first:result(20), (second:result(20)) })
@@ -210,14 +201,14 @@ describe("Barrier", function()
     local word = "from afar"
     local p = mp.spawn(function()
       local b = q:get()
-      while b.n_waiting == 0 do mp.sleep(0.001) end
+      eventually(function() return b.n_waiting > 0 end)
       return b:wait(), (b:wait())
     end)
     local b = mp.Barrier(2, function() log:put { word, mp.getpid() } end)
     q:put(b)
     assert.equal(1, b:wait(20))
     assert.same({ word, p.pid }, (log:get(20)))
-    while b.n_waiting == 0 do mp.sleep(0.001) end
+    eventually(function() return b.n_waiting > 0 end)
     assert.equal(2, b:wait(20))
     assert.same({ word, mp.getpid() }, (log:get(20)))
     assert.same({ 2, 1 }, { p:result(20) })
@@ -296,7 +287,7 @@ describe("Barrier", function()
     local begun, go = mp.Event(), mp.Event()
     local b = mp.Barrier(2, function() begun:set() go:wait() end)
     local p = mp.spawn(function() return b:wait(0.2) end)
-    while b.n_waiting < 1 do mp.sleep(0.001) end
+    eventually(function() return b.n_waiting == 1 end)
     local last = mp.spawn(function() return b:wait() end)
     assert(begun:wait(20))
     all_broken { p }
@@ -335,13 +326,13 @@ describe("Barrier", function()
     end
     local calm = party(function() ready:put "handled" end)
     ready:get(20)
-    while b.n_waiting < 1 do mp.sleep(0.001) end
+    eventually(function() return b.n_waiting == 1 end)
     os.execute("kill -USR1 " .. calm.pid)
     assert.equal("handled", (ready:get(20)))
     assert.equal(1, b.n_waiting)
     local wild = party(function() error "enough" end)
     ready:get(20)
-    while b.n_waiting < 2 do mp.sleep(0.001) end
+    eventually(function() return b.n_waiting == 2 end)
     os.execute("kill -USR1 " .. wild.pid)
     local ok, why = wild:result(20)
     assert.is_false(ok)

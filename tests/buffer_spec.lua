@@ -1,25 +1,8 @@
 -- buffer: mp.Buffer. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
-
--- Bytes really allocated for the arena that this process has open, asked of
--- the kernel.
-local function held()
-  local pipe = io.popen(([[
-    for f in /proc/%d/fd/*; do
-      case $(readlink $f) in *memfd:mprun*) stat -L -c %%b $f;; esac
-    done]]):format(mp.getpid()))
-  local most = 0
-  for blocks in pipe:lines "n" do most = math.max(most, blocks * 512) end
-  pipe:close()
-  return most
-end
+local raises, kill = support.raises, support.kill
+local arena, given_back = support.arena, support.given_back
 
 local MiB = 1 << 20
 
@@ -118,17 +101,17 @@ describe("Buffer", function()
       got:fill(0x78, 0, MiB)
       back:put(got)
     end)
-    local before = held()
+    local before = arena()
     assert.is_true(before > 64 * MiB)
     out:put(b)
     assert.equal("got", (back:get(60)))
-    assert.is_true(held() <= before + MiB)
+    assert.is_true(arena() <= before + MiB)
     local same = back:get(60)
     p:join()
     assert.is_true(rawequal(same, b))
     assert.equal("tail", b:read(64 * MiB - 4))
     assert.equal(("x"):rep(MiB) .. "\0", b:read(0, MiB + 1))
-    assert.is_true(held() <= before + MiB)
+    assert.is_true(arena() <= before + MiB)
   end)
 
   it("lives in a queue when its maker has gone", function()
@@ -138,14 +121,12 @@ describe("Buffer", function()
   end)
 
   it("L03: gives its memory back", function()
-    local before = held()
+    local before = arena()
     for _ = 1, 8 do
       mp.Buffer(16 * MiB):fill(1)
       collectgarbage()
     end
-    local deadline = mp.time() + 30
-    while held() > before + 8 * MiB and mp.time() < deadline do mp.sleep(0.05) end
-    assert.is_true(held() <= before + 8 * MiB)
+    given_back(before)
   end)
 
   it("L04: may be freed by the collector in the middle of making another", function()
@@ -169,8 +150,7 @@ describe("Buffer", function()
       end
     end)
     has:wait()
-    p:kill()
-    p:join()
+    kill(p)
     assert.truthy(b:read():find "^[\1\2]*$")
     b:fill(3)
     assert.equal("\3\3", b:read(MiB - 2))

@@ -1,12 +1,7 @@
 -- condition: mp.Condition. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local raises, eventually, kill, join = support.raises, support.eventually, support.kill, support.join
 
 local function waiting(c)
   return tonumber(tostring(c):match "(%d+) waiting")
@@ -14,11 +9,7 @@ end
 
 -- Until so many wait: they registered under the lock, so this is exact.
 local function await_waiting(c, n)
-  local deadline = mp.time() + 20
-  while waiting(c) ~= n do
-    assert(mp.time() < deadline, tostring(c))
-    mp.sleep(0.002)
-  end
+  eventually(function() return waiting(c) == n end, n .. " waiting")
 end
 
 -- n processes that wait in order; each puts { i, wait's results }.
@@ -34,10 +25,6 @@ local function waiters(c, n, timeout)
     if not timeout then await_waiting(c, i) end
   end
   return out, ps
-end
-
-local function join(ps)
-  for _, p in ipairs(ps) do assert(p:join(20)) end
 end
 
 describe("Condition", function()
@@ -259,7 +246,7 @@ describe("Condition", function()
     end
     assert.is_false(seen[1])
     assert.is_true(seen[2])
-    for _, p in ipairs(ps) do p:join() end
+    join(ps)
   end)
 
   it("H09: acquire, release, hold and with are the lock's", function()
@@ -423,8 +410,7 @@ describe("Condition", function()
     it("a waiter: the others are notified as before", function()
       local c = mp.Condition()
       local out, ps = waiters(c, 3)
-      ps[1]:kill()
-      ps[1]:join()
+      kill(ps[1])
       await_waiting(c, 2)
       for i = 2, 3 do
         c:with(c.notify, c)
@@ -439,8 +425,7 @@ describe("Condition", function()
       c:acquire()
       c:notify()
       assert.equal(1, waiting(c))
-      ps[1]:kill()           -- it could not run: we hold the lock
-      ps[1]:join()
+      kill(ps[1])           -- it could not run: we hold the lock
       c:release()
       assert.same({ 2, true }, (out:get(20)))
       join { ps[2] }
@@ -455,8 +440,7 @@ describe("Condition", function()
         mp.getppid()
         mp.Event():wait()
       end)
-      local deadline = mp.time() + 20
-      while c.owner ~= p.pid do assert(mp.time() < deadline) end
+      eventually(function() return c.owner == p.pid end)
       p:kill()
       local told = 0
       for _ = 1, 3 do
@@ -475,8 +459,7 @@ describe("Condition", function()
       local c, d = mp.Condition(l), mp.Condition(l)
       local out1, ps1 = waiters(c, 1)
       local out2, ps2 = waiters(d, 1)
-      ps1[1]:kill()
-      ps1[1]:join()
+      kill(ps1[1])
       d:with(d.notify, d)
       assert.same({ 1, true }, (out2:get(20)))
       assert.is_true(out1:empty())

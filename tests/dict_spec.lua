@@ -1,19 +1,7 @@
 -- dict: mp.Dict. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
-
-local function join(list)
-  for _, p in ipairs(list) do
-    assert.is_true(p:join(60))
-    assert.equal(0, p.exitcode)
-  end
-end
+local raises, kill, join = support.raises, support.kill, support.join
 
 local function sorted(list)
   table.sort(list, function(a, b) return tostring(a) < tostring(b) end)
@@ -368,8 +356,7 @@ describe("Dict", function()
         end
       end)
       assert.is_true(started:wait(60))
-      p:kill()
-      p:join(60)
+      kill(p)
       d.mine = round
       assert.equal(round, d.mine)
       assert.equal("as it was", d.kept)

@@ -1,5 +1,7 @@
 -- event: mp.Event. SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
+local kill, join = support.kill, support.join
 
 describe("Event", function()
   it("I01: is unset at first, and wait keeps its timeout", function()
@@ -44,7 +46,7 @@ describe("Event", function()
     assert.is_true(out:empty())
     e:set()
     for _ = 1, 4 do assert.is_true(out:get(20)) end
-    for _, p in ipairs(ps) do p:join() end
+    join(ps)
   end)
 
   it("wakes fifty at once", function()
@@ -62,7 +64,7 @@ describe("Event", function()
     e:set()
     for _ = 1, n do assert.is_true(out:get(20)) end
     over:set()
-    for _, p in ipairs(ps) do p:join() end
+    join(ps)
   end)
 
   describe("when a process is killed", function()
@@ -83,14 +85,12 @@ describe("Event", function()
     it("a waiter: the others are woken", function()
       local e = mp.Event()
       local ps, out = waiters(e, 3)
-      ps[2]:kill()
-      ps[2]:join()
+      kill(ps[2])
       assert.is_false(e:is_set())
       e:set()
       assert.equal(4, out:get(20) + out:get(20))
       assert.is_true(out:empty())
-      ps[1]:join()
-      ps[3]:join()
+      join { ps[1], ps[3] }
     end)
 
     it("the only one who would set it: they wait on, for whoever does", function()
@@ -100,13 +100,12 @@ describe("Event", function()
         mp.Event():wait()
         e:set()
       end)
-      p:kill()
-      p:join()
+      kill(p)
       assert.same({ nil, "timeout" }, { out:get(0.05) })
       assert.same({ nil, "timeout" }, { e:wait(0.05) })
       e:set()
       assert.equal(3, out:get(20) + out:get(20))
-      for _, w in ipairs(ps) do w:join() end
+      join(ps)
     end)
 
     it("one that sets and clears all the time: it is the one or the other", function()
@@ -118,8 +117,7 @@ describe("Event", function()
         end
       end)
       assert.is_true(e:wait(20))
-      p:kill()
-      p:join()
+      kill(p)
       e:clear()
       assert.same({ nil, "timeout" }, { e:wait(0.02) })
       e:set()

@@ -1,22 +1,9 @@
 -- fd: descriptors that travel. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
+local raises, eventually = support.raises, support.eventually
 
 local has_socket, socket = pcall(require, "socket")
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
-
-local function eventually(f)
-  local until_ = mp.time() + 20
-  while not f() do
-    assert(mp.time() < until_, "not in time")
-    mp.sleep(0.005)
-  end
-end
 
 local function scratch(text)
   local path = support.file "fd"

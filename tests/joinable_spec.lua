@@ -2,10 +2,7 @@
 -- the list of behaviours. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
-
-local function elsewhere(f, ...)
-  return mp.spawn(f, ...):result(30)
-end
+local elsewhere, kill, join = support.elsewhere, support.kill, support.join
 
 local function filled(n)
   local q = mp.JoinableQueue()
@@ -15,14 +12,9 @@ end
 
 -- A process that takes n items, says so, and waits to be ended.
 local function holder(q, n)
-  local has = mp.Event()
-  local p = mp.spawn(function()
+  return (support.holder(function()
     for _ = 1, n do q:get() end
-    has:set()
-    mp.sleep(1000)
-  end)
-  assert(has:wait(30))
-  return p
+  end))
 end
 
 -- A process in q:join(), that is waiting there.
@@ -203,8 +195,7 @@ describe("JoinableQueue: many at once", function()
     local q = filled(2)
     local p = holder(q, 2)
     q:put(3)
-    p:kill()
-    p:join()
+    kill(p)
     local list, why, again = q:get_many(10)
     assert.same({ n = 3, 1, 2, 3 }, list)
     assert.is_nil(why)
@@ -379,8 +370,7 @@ describe("JoinableQueue: a consumer that ends", function()
     q:put { ("x"):rep(100000), mp.Queue() }
     for _ = 1, 3 do
       local p = holder(q, 1)
-      p:kill()
-      p:join()
+      kill(p)
     end
     local v, _, how = q:get()
     assert.equal("redelivered", how)
@@ -450,7 +440,7 @@ describe("JoinableQueue: a consumer that ends", function()
     end
     assert.is_true(q:join(60))
     q:close()
-    for _, p in ipairs(workers) do assert(p:join(30)) end
+    join(workers)
     log:close()
     local seen, count = {}, 0
     for v in log:items() do

@@ -1,11 +1,7 @@
 -- list: mp.List. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local support = require "tests.support"
+local raises, kill = support.raises, support.kill
 
 describe("List", function()
   it("M01: is read, sliced, extended and searched", function()
@@ -247,8 +243,7 @@ describe("List", function()
         end
       end)
       assert.is_true(started:wait(60))
-      p:kill()
-      p:join(60)
+      kill(p)
       l:append "mine"
       local items = l:totable()
       assert.equal("mine", items[#items])

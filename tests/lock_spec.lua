@@ -1,24 +1,11 @@
 -- lock: mp.Lock. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local support = require "tests.support"
+local raises, kill, join = support.raises, support.kill, support.join
 
 -- A process that holds the lock until the event is set.
 local function holder(l)
-  local has, go = mp.Event(), mp.Event()
-  local p = mp.Process{ name = "SomeProcess", target = function()
-    l:acquire()
-    has:set()
-    go:wait()
-    l:release()
-  end }
-  p:start()
-  has:wait()
-  return p, go
+  return support.holder(function() l:acquire() end, function() l:release() end, "SomeProcess")
 end
 
 describe("Lock", function()
@@ -175,8 +162,7 @@ describe("Lock", function()
       end)
     end
     for _ = 1, 3 do ready:get(20) end
-    ps[1]:kill()
-    ps[1]:join()
+    kill(ps[1])
     l:release()
     local a, b = out:get(20), out:get(20)
     assert.equal(5, a[1] + b[1])
@@ -205,7 +191,7 @@ describe("Lock", function()
       end
       for _ = 1, n do assert.truthy((out:get(60))) end
       stop:set()
-      for _, p in ipairs(ps) do p:join() end
+      join(ps)
     end
   end)
 
@@ -222,7 +208,7 @@ describe("Lock", function()
         end
       end)
     end
-    for _, p in ipairs(ps) do p:join() end
+    join(ps)
     assert.equal(600, (q:get()))
   end)
 

@@ -1,11 +1,6 @@
 -- manager: mp.Namespace and mp.Manager. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local raises = require("tests.support").raises
 
 describe("Namespace", function()
   it("M10: has fields that are set, read and removed; those with _ are not shown", function()

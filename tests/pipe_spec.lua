@@ -1,14 +1,9 @@
 -- pipe: mp.Pipe. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
+local raises = support.raises
 
 local SOCK_MAX_SIZE = 16 * 1024 * 1024 + 1
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
 
 -- A process that sends back what it receives, as values and as bytes.
 local function echo(b)

@@ -1,20 +1,8 @@
 -- process: mp.Process; the names in front of colons are the
 -- lines of the list of behaviours. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), tostring(why))
-end
-
-local function wait_for(predicate)
-  for _ = 1, 500 do
-    if predicate() then return true end
-    mp.sleep(0.01)
-  end
-  return false
-end
+local support = require "tests.support"
+local raises, eventually, kill, join = support.raises, support.eventually, support.kill, support.join
 
 describe("Process: identity", function()
   it("A01: the current process", function()
@@ -134,8 +122,7 @@ describe("Process: life", function()
     assert.is_true(mp.time() - t >= 0.099)
     assert.same({ nil, "timeout" }, { p:result(0) })
     assert.is_true(p:is_alive())
-    p:kill()
-    p:join()
+    kill(p)
   end)
 
   it("A14, A15: terminate and kill", function()
@@ -144,9 +131,7 @@ describe("Process: life", function()
     assert.is_true(a:join(10))
     assert.equal(-15, a.exitcode)
     assert.is_true(a:join())
-    b:kill()
-    assert.is_true(b:join(10))
-    assert.equal(-9, b.exitcode)
+    kill(b)
     b:kill()  -- nobody else's pid is hit
     raises(("%s (pid %d) killed by SIGKILL"):format(b.name, b.pid), b.result, b)
   end)
@@ -225,15 +210,13 @@ describe("Process: life", function()
     assert.equal("integer", math.type(fd))
     assert.equal(fd, p.sentinel)
     assert.is_true(fd > 2)
-    p:kill()
-    p:join()
+    kill(p)
   end)
 
   it("A22: close", function()
     local p = mp.spawn(mp.sleep, 20)
     raises("Process:close: it still runs", p.close, p)
-    p:kill()
-    p:join()
+    kill(p)
     p:close()
     p:close()
     for _, name in ipairs { "is_alive", "join", "terminate", "kill", "start" } do
@@ -295,7 +278,7 @@ describe("Process: life", function()
     local first = q:get(20)
     for _ = 2, 5 do assert.equal(first, q:get(20)) end
     go:set()
-    for _, p in ipairs(list) do p:join() end
+    join(list)
   end)
 
   it("any process may join any other, itself excepted", function()
@@ -523,8 +506,7 @@ describe("Process: daemons and orphans", function()
     end)
     local child, daemon = q:get(20), q:get(20)
     assert.is_true(ready:wait(20))
-    p:kill()
-    assert.is_true(p:join(20))
+    kill(p)
     local t = mp.time()
     assert.is_true(daemon:join(20))
     assert.is_true(mp.time() - t > 0.5)
@@ -543,8 +525,7 @@ describe("Process: daemons and orphans", function()
       mp.sleep(20)
     end)
     ready:wait()
-    p:kill()
-    p:join()
+    kill(p)
     assert.same({ true, "abandoned" }, { l:acquire(0) })
     l:release()
   end)
@@ -608,7 +589,7 @@ describe("Module", function()
     local got = {}
     mp.on_signal("SIGUSR1", function(name) got[#got + 1] = name end)
     os.execute("kill -USR1 " .. mp.getpid())
-    assert.is_true(wait_for(function() return got[1] end))
+    eventually(function() return got[1] end)
     local pid = mp.getpid()
     local p = mp.spawn(function()
       mp.sleep(0.1)

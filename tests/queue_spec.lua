@@ -1,16 +1,13 @@
 -- queue: mp.Queue; the names in front of colons are the lines
 -- of the list of behaviours. SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
+local raises, elsewhere, join = support.raises, support.elsewhere, support.join
 
 local function elapsed(f, ...)
   local t = mp.time()
   local r = table.pack(f(...))
   return mp.time() - t, table.unpack(r, 1, r.n)
-end
-
--- Runs f in another process and returns what it returned.
-local function elsewhere(f, ...)
-  return mp.spawn(f, ...):result(20)
 end
 
 local function filled(maxsize, n)
@@ -176,11 +173,11 @@ describe("Queue: put and get", function()
         results:put(n)
       end)
     end
-    for _, p in ipairs(producers) do p:join() end
+    join(producers)
     q:close()
     local n = 0
     for _ = 1, 3 do n = n + results:get(20) end
-    for _, p in ipairs(consumers) do p:join() end
+    join(consumers)
     assert.equal(600, n)
   end)
 
@@ -555,12 +552,6 @@ describe("Queue: an item that cannot be unpacked here", function()
 end)
 
 describe("Queue: misuse", function()
-  local function raises(text, f, ...)
-    local ok, why = pcall(f, ...)
-    assert.is_false(ok, "raised nothing: " .. text)
-    assert.truthy(tostring(why):find(text, 1, true), why)
-  end
-
   it("names the call, the argument and what was wrong", function()
     local q = mp.Queue()
     raises("mp.Queue: maxsize must be a positive integer, got -1", mp.Queue, -1)

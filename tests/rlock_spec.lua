@@ -1,26 +1,17 @@
 -- rlock: mp.RLock. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local support = require "tests.support"
+local raises, kill, join = support.raises, support.kill, support.join
 
 -- A process that holds the lock twice until the event is set.
 local function holder(l)
-  local has, go = mp.Event(), mp.Event()
-  local p = mp.Process{ name = "P1", target = function()
+  return support.holder(function()
     l:acquire()
     l:acquire()
-    has:set()
-    go:wait()
+  end, function()
     l:release()
     l:release()
-  end }
-  p:start()
-  has:wait()
-  return p, go
+  end, "P1")
 end
 
 describe("RLock", function()
@@ -168,8 +159,7 @@ describe("RLock", function()
       end)
     end
     for _ = 1, 3 do ready:get(20) end
-    ps[1]:kill()
-    ps[1]:join()
+    kill(ps[1])
     l:release()
     local a, b = out:get(20), out:get(20)
     assert.equal(5, a + b)
@@ -195,7 +185,7 @@ describe("RLock", function()
         end
       end)
     end
-    for _, p in ipairs(ps) do p:join() end
+    join(ps)
     assert.equal(600, (q:get()))
   end)
 

@@ -1,28 +1,13 @@
 -- semaphore: mp.Semaphore and mp.BoundedSemaphore. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local support = require "tests.support"
+local raises, eventually, kill, join = support.raises, support.eventually, support.kill, support.join
 
 -- A process that has taken n units and waits.
 local function holder(s, n)
-  local has, go = mp.Event(), mp.Event()
-  local p = mp.spawn(function()
+  return (support.holder(function()
     for _ = 1, n do s:acquire() end
-    has:set()
-    go:wait()
-  end)
-  assert(has:wait(20))
-  return p, go
-end
-
-local function kill(p)
-  p:kill()
-  assert.is_true(p:join(20))
-  assert.equal(-9, p.exitcode)
+  end))
 end
 
 local function cycle(s)
@@ -120,7 +105,7 @@ describe("Semaphore", function()
     assert.same({ nil, "timeout" }, { done:get(0.1) })
     s:release()
     assert.truthy(done:get(20))
-    for _, p in ipairs(ps) do p:join() end
+    join(ps)
     assert.equal(0, s.value)
   end)
 
@@ -138,7 +123,7 @@ describe("Semaphore", function()
         end
       end)
     end
-    for _, p in ipairs(ps) do p:join() end
+    join(ps)
     assert.same({ nil, "empty" }, { log:get(false) })
     assert.equal(2, s.value)
   end)
@@ -336,7 +321,7 @@ describe("a semaphore's units", function()
       started:clear()
       started:wait()
     end)
-    while started:is_set() do mp.sleep(0.001) end
+    eventually(function() return not started:is_set() end)
     waiter = mp.spawn(function() return s:acquire() end)
     kill(p)
     assert.is_true(waiter:result(20))

@@ -1,10 +1,7 @@
 -- simple_queue: mp.SimpleQueue; the names in front of colons are the lines of
 -- the list of behaviours. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function elsewhere(f, ...)
-  return mp.spawn(f, ...):result(30)
-end
+local elsewhere = require("tests.support").elsewhere
 
 describe("SimpleQueue", function()
   it("D01: tells in every process whether it is empty", function()

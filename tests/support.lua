@@ -1,4 +1,5 @@
--- support: what the specs share: running commands, scratch files.
+-- support: what the specs share: running commands, scratch files, errors,
+-- processes that hold, end and are killed.
 --
 --   run{ "cmd", "arg", stdin=, env={}, dir=, seconds=60 } -> { status, out, err }
 --   mprun{ ... }     the same with our mprun as the command
@@ -6,10 +7,23 @@
 --                    one that is not there yet
 --   clean()          removes the scratch files: for after_each
 --
+--   raises(text, f, ...)   f(...) raises an error with that text in it; the error
+--   eventually(f, what)    waits until f() is true: 30 seconds at the most
+--   elsewhere(f, ...)      runs f in another process: what it returned
+--   holder(take, give, name) -> process, event: a process that has called take and
+--                    calls give (nil: nothing) when the event is set
+--   kill(process)    kills one that is alive, and waits for its end
+--   join(processes)  all of them end in order
+--   arena()          bytes really allocated for the shared memory of this process
+--   given_back(before)     waits until that is `before` again, but for a small cache
+--
 -- status is the exit status, 128 + N for one killed by signal N, and 124 for a
 -- command that did not end in time.
 --
 -- SPDX-License-Identifier: MIT
+
+local mp = require "mp"
+local assert = require "luassert"
 
 local support = {}
 
@@ -92,6 +106,68 @@ end
 function support.mprun(command)
   table.insert(command, 1, support.program)
   return support.run(command)
+end
+
+function support.raises(text, f, ...)
+  local ok, why = pcall(f, ...)
+  assert.is_false(ok, "raised nothing: " .. text)
+  assert.truthy(tostring(why):find(text, 1, true), tostring(why))
+  return why
+end
+
+function support.eventually(f, what)
+  local deadline = mp.time() + 30
+  while not f() do
+    if mp.time() > deadline then error("not in time: " .. (what or "?"), 2) end
+    mp.sleep(0.002)
+  end
+end
+
+function support.elsewhere(f, ...)
+  return mp.spawn(f, ...):result(30)
+end
+
+function support.holder(take, give, name)
+  local has, go = mp.Event(), mp.Event()
+  local p = mp.Process { name = name, target = function()
+    take()
+    has:set()
+    go:wait(1000)   -- it is killed, or told, long before
+    if give then give() end
+  end }
+  p:start()
+  assert.is_true(has:wait(30))
+  return p, go
+end
+
+function support.kill(p)
+  p:kill()
+  assert.is_true(p:join(30))
+  assert.equal(-9, p.exitcode)
+end
+
+function support.join(list)
+  for _, p in ipairs(list) do
+    assert.is_true(p:join(60))
+    assert.equal(0, p.exitcode)
+  end
+end
+
+-- Asked of the kernel.
+function support.arena()
+  local pipe = io.popen(([[
+    for f in /proc/%d/fd/*; do
+      case $(readlink $f) in *memfd:mprun*) stat -L -c %%b $f;; esac
+    done]]):format(mp.getpid()))
+  local most = 0
+  for blocks in pipe:lines "n" do most = math.max(most, blocks * 512) end
+  pipe:close()
+  return most
+end
+
+function support.given_back(before)
+  support.eventually(function() return support.arena() <= before + (8 << 20) end,
+    "memory is not given back")
 end
 
 return support

@@ -1,12 +1,6 @@
 -- timer: mp.Timer. SPDX-License-Identifier: MIT
 local mp = require "mp"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-  return why
-end
+local raises = require("tests.support").raises
 
 describe("Timer", function()
   it("runs a function after its time, in a process of its own", function()

@@ -1,12 +1,7 @@
 -- value: mp.Value. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok, "raised nothing: " .. text)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
+local raises, eventually, kill = support.raises, support.eventually, support.kill
 
 local function set_raises(text, v, x)
   raises(text, function() v.value = x end)
@@ -175,9 +170,8 @@ describe("Value:add", function()
       end)
     end
     for w = 1, 3 do
-      while own[w][1] < 1000 do mp.sleep(0.001) end
-      ps[w]:kill()
-      ps[w]:join()
+      eventually(function() return own[w][1] >= 1000 end)
+      kill(ps[w])
     end
     local known = own[1][1] + own[2][1] + own[3][1]
     assert.is_true(sum.value >= known and sum.value <= known + 3)

@@ -1,14 +1,9 @@
 -- wait: mp.wait for anything at once. SPDX-License-Identifier: MIT
 local mp = require "mp"
 local support = require "tests.support"
+local raises, eventually, kill = support.raises, support.eventually, support.kill
 
 local has_socket, socket = pcall(require, "socket")
-
-local function raises(text, f, ...)
-  local ok, why = pcall(f, ...)
-  assert.is_false(ok)
-  assert.truthy(tostring(why):find(text, 1, true), why)
-end
 
 -- A descriptor that becomes readable when the file that comes with it is
 -- written to.
@@ -24,11 +19,10 @@ end
 
 -- Until the process sleeps in a call of that name (its number differs).
 local function asleep(p)
-  local until_ = mp.time() + 20
-  repeat
-    mp.sleep(0.005)
-    assert(mp.time() < until_, "it does not sleep")
-  until support.read(("/proc/%d/stat"):format(p.pid)):match "%) (%a)" == "S"
+  mp.sleep(0.005)
+  eventually(function()
+    return support.read(("/proc/%d/stat"):format(p.pid)):match "%) (%a)" == "S"
+  end, "it does not sleep")
 end
 
 describe("mp.wait", function()
@@ -352,8 +346,7 @@ describe("mp.wait", function()
       assert.is_true(e:wait(20))
       e:clear()
       asleep(p)
-      p:kill()
-      p:join()
+      kill(p)
       q:put(1)
       assert.same({ n = 1, q }, mp.wait({ q, r }, 20))
       q:get()
