@@ -52,6 +52,16 @@ void h_now(const char *fmt, ...)
 	va_end(ap);
 }
 
+mp_pipe *h_end(mp_self *me, mp_handle h)
+{
+	mp_pipe *p = mp_pipe_body(me->shm, h);
+	CHECK(p != NULL);
+	return p;
+}
+
+mp_queue *h_in(mp_self *me, mp_handle h) { return mp_pipe_in(h_end(me, h)); }
+mp_queue *h_out(mp_self *me, mp_handle h) { return mp_pipe_out(h_end(me, h)); }
+
 int h_done(const char *fmt, ...)
 {
 	va_list ap;
@@ -176,6 +186,13 @@ void h_ballast(mp_self *me)
 }
 
 /* ---- audit ---------------------------------------------------------------- */
+
+void h_collect(mp_self *me)
+{
+	do
+		mp_obj_collect(me);
+	while (atomic_load(&me->shm->h->gc));
+}
 
 void h_settle(mp_self *me, mp_usage *u)
 {

@@ -98,6 +98,8 @@ void *h_shared(size_t n);
 /* Blocks that stay, one in a chunk of each small class: to claim a chunk
  * costs thousands of instructions. */
 void h_ballast(mp_self *me);
+/* Collects until nobody asks for it any more. */
+void h_collect(mp_self *me);
 /* Gives back everything that can be. */
 void h_settle(mp_self *me, mp_usage *u);
 /* Settles, then compares with before, and looks for names of the dead. */
@@ -114,6 +116,11 @@ uint64_t h_get(mp_self *me, mp_queue *q);
 /* Gets until it is empty: how many, their numbers in ids[max]. */
 uint32_t h_drain(mp_self *me, mp_queue *q, uint64_t *ids, uint32_t max);
 mp_queue *h_queue(mp_self *me, uint64_t capacity, mp_handle *h);
+
+/* An end of a pipe, which must be there, and its queues, NULL: has none. */
+mp_pipe *h_end(mp_self *me, mp_handle h);
+mp_queue *h_in(mp_self *me, mp_handle h);
+mp_queue *h_out(mp_self *me, mp_handle h);
 
 /* The last line of a test that passed. */
 __attribute__((format(printf, 1, 2))) int h_done(const char *fmt, ...);

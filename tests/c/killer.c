@@ -35,6 +35,13 @@ kl_ctl *kl_ctl_get(unsigned i)
 	return &all[i];
 }
 
+void kl_note(kl_ctl *ctl, uint64_t v)
+{
+	CHECK(ctl->n < KL_NOTES);
+	ctl->note[ctl->n] = v;
+	ctl->n = ctl->n + 1;
+}
+
 static void wait_stop(kl *k)
 {
 	int st;
@@ -375,6 +382,32 @@ void kl_go(kl *k, const kl_path *p, unsigned long n)
 
 /* ---- scenes --------------------------------------------------------------- */
 
+void kl_no_setup(mp_self *me) { (void)me; }
+void kl_no_check(mp_self *me, const kl_fate *f) { (void)me; (void)f; }
+
+void kl_drop_last(mp_self *me, mp_handle h)
+{
+	mp_self creator = *me;
+	creator.aid = atomic_load(&me->slot->parent);
+	mp_obj_drop(&creator, h);
+	mp_obj_drop(me, h);
+}
+
+void kl_tally(unsigned char *seen, uint64_t n, uint64_t id)
+{
+	CHECK(id > 0 && id < n);
+	CHECK_EQ(seen[id], 0);  /* doubled */
+	seen[id] = 1;
+}
+
+uint32_t kl_present(const unsigned char *seen, uint32_t from, uint32_t n)
+{
+	uint32_t c = 0;
+	for (uint32_t i = 0; i < n; i++)
+		c += seen[from + i];
+	return c;
+}
+
 enum way { SWEEP, USE_FIRST, PROBE, WAYS };
 static const char *const way_names[] = { "swept", "used first", "probed" };
 
@@ -679,4 +712,23 @@ void kl_summary(char *text, size_t n)
 	         "%lu pauses; nothing lost, doubled or leaked",
 	         kl_counted.scenes, kl_counted.kills, kl_counted.second,
 	         kl_counted.pauses);
+}
+
+int kl_main(const kl_plan *plan)
+{
+	mp_shm shm;
+	mp_self me;
+	char text[160];
+	h_deadline(plan->deadline ? plan->deadline : 90, 7200);
+	h_seed(0);
+	if (!kl_works())
+		return H_SKIP;
+	h_open(&shm, &me, plan->memory ? plan->memory : 2 << 20, 8);
+	h_ballast(&me);
+	for (size_t i = 0; i < plan->n; i++)
+		kl_play(&me, &plan->scenes[i], plan->seconds);
+	if (plan->more)
+		plan->more(&me);
+	kl_summary(text, sizeof text);
+	return h_done("%s", text);
 }

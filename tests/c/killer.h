@@ -47,7 +47,10 @@ typedef void kl_op(mp_self *me, kl_ctl *ctl);
 /* Can this machine do it? false: skip. */
 bool kl_works(void);
 
-kl_ctl *kl_ctl_get(unsigned i);    /* i < 8 */
+/* i < 8; in a scene 0 is the first actor's, 1 the second's, 7 the survivor's. */
+kl_ctl *kl_ctl_get(unsigned i);
+/* Adds a note. */
+void kl_note(kl_ctl *ctl, uint64_t v);
 void kl_spawn(kl *k, mp_self *me, unsigned ctl, kl_op *op);
 void kl_step(kl *k, unsigned long n);
 void kl_kill(kl *k);
@@ -91,6 +94,17 @@ typedef struct kl_scene {
 	bool long_use;                /* use takes too long to be stepped */
 } kl_scene;
 
+/* For scenes that need nothing before, or that leave nothing to account for. */
+void kl_no_setup(mp_self *me);
+void kl_no_check(mp_self *me, const kl_fate *f);
+/* For an op: the creator lets go of h, then this child, which inherited it and
+ * is the last one. */
+void kl_drop_last(mp_self *me, mp_handle h);
+/* Numbers that came out, each at most once: seen[n], from 1. */
+void kl_tally(unsigned char *seen, uint64_t n, uint64_t id);
+/* How many of from .. from + n - 1 did. */
+uint32_t kl_present(const unsigned char *seen, uint32_t from, uint32_t n);
+
 typedef struct kl_count {
 	unsigned long scenes, kills, second, pauses, steps, strayed;
 } kl_count;
@@ -99,5 +113,21 @@ extern kl_count kl_counted;
 /* Plays a scene, for about so many seconds (MP_PROVE: as long as it takes). */
 void kl_play(mp_self *me, const kl_scene *s, double seconds);
 void kl_summary(char *text, size_t n);
+
+/* A whole test: all its scenes, each for about so many seconds. */
+typedef struct kl_plan {
+	const kl_scene *scenes;
+	size_t n;
+	double seconds;
+	void (*more)(mp_self *me);    /* NULL, or what comes after the scenes */
+	uint64_t memory;              /* of the arena; 0: 2 MiB */
+	unsigned deadline;            /* of a short run, in seconds; 0: 90 */
+} kl_plan;
+
+#define KL_SCENES(a) .scenes = (a), .n = sizeof (a) / sizeof *(a)
+
+/* The main of such a test, with an arena and ballast of its own: the exit
+ * status. H_SKIP where stepping does not work. */
+int kl_main(const kl_plan *plan);
 
 #endif

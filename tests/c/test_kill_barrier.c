@@ -189,9 +189,6 @@ static void reset_check(mp_self *me, const kl_fate *f)
 
 /* ---- its action as a block ------------------------------------------------------------ */
 
-static void none_setup(mp_self *me) { (void)me; }
-static void none_check(mp_self *me, const kl_fate *f) { (void)me; (void)f; }
-
 static void create_op(mp_self *me, kl_ctl *ctl)
 {
 	const mp_part part = { "function", 8 };
@@ -214,7 +211,7 @@ static const kl_scene scenes[] = {
 	{ "leave", three_setup, leave_op, look, broke_check, false },
 	{ "abort", two_setup, abort_op, look, broke_check, false },
 	{ "reset", two_setup, reset_op, look, reset_check, false },
-	{ "create with an action", none_setup, create_op, NULL, none_check, false },
+	{ "create with an action", kl_no_setup, create_op, NULL, kl_no_check, false },
 };
 
 /* Those who really sleep are told when one of them is killed. */
@@ -244,18 +241,5 @@ static void deaths_wake(mp_self *me)
 
 int main(void)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 2 << 20, 8);
-	h_ballast(&me);
-	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-		kl_play(&me, &scenes[i], .5);
-	deaths_wake(&me);
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+	return kl_main(&(kl_plan){ KL_SCENES(scenes), .seconds = .5, .more = deaths_wake });
 }

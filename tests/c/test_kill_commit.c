@@ -46,13 +46,6 @@ static void setup(mp_self *me)
 		h_put(me, qb, PREB + i, 100);
 }
 
-static void note(kl_ctl *ctl, uint64_t id)
-{
-	CHECK(ctl->n < KL_NOTES);
-	ctl->note[ctl->n] = id;
-	ctl->n = ctl->n + 1;
-}
-
 static void op(mp_self *me, kl_ctl *ctl)
 {
 	mp_in ins[OUTS];
@@ -61,7 +54,7 @@ static void op(mp_self *me, kl_ctl *ctl)
 	if (cfg.lease)
 		CHECK_EQ(mp_queue_lease(me, qa, ins, cfg.lease, 0, &n) & ~MP_EMPTY, 0);
 	for (uint32_t i = 0; i < n; i++)
-		note(ctl, h_read(&ins[i]));
+		kl_note(ctl, h_read(&ins[i]));
 	for (uint32_t i = 0; i < cfg.nb; i++)
 		h_make(me, B0 + i, cfg.blen, &b[i]);
 	for (uint32_t i = 0; i < cfg.nc; i++)
@@ -86,7 +79,7 @@ static void take(mp_self *me, kl_ctl *ctl, mp_queue *q)
 {
 	uint64_t got = h_get(me, q);
 	if (got && got != CHURN)
-		note(ctl, got);
+		kl_note(ctl, got);
 }
 
 static void use(mp_self *me, kl_ctl *ctl)
@@ -118,19 +111,8 @@ static unsigned char seen[IDS];
 
 static void tally(uint64_t id)
 {
-	CHECK(id > 0 && id < IDS);
-	if (id == CHURN)
-		return;
-	CHECK_EQ(seen[id], 0);  /* doubled */
-	seen[id] = 1;
-}
-
-static uint32_t present(uint32_t from, uint32_t n)
-{
-	uint32_t c = 0;
-	for (uint32_t i = 0; i < n; i++)
-		c += seen[from + i];
-	return c;
+	if (id != CHURN)
+		kl_tally(seen, IDS, id);
 }
 
 static void drain(mp_self *me, mp_queue *q, bool ordered)
@@ -163,23 +145,23 @@ static void check(mp_self *me, const kl_fate *f)
 			if (c != 1 || f->second)
 				tally(kl_ctl_get(c)->note[i]);
 	kl_ctl *mine = kl_ctl_get(0);
-	uint32_t outs = present(B0, cfg.nb) + present(C0, cfg.nc);
+	uint32_t outs = kl_present(seen, B0, cfg.nb) + kl_present(seen, C0, cfg.nc);
 	bool committed = mine->reported || outs;
-	if (cfg.lease && present(IN, cfg.inputs) + lost < cfg.inputs)
+	if (cfg.lease && kl_present(seen, IN, cfg.inputs) + lost < cfg.inputs)
 		committed = true;
 	if (committed) {
 		for (uint32_t i = 0; i < mine->n; i++)
 			CHECK_EQ(seen[mine->note[i]], 0);
 		CHECK(outs + lost >= cfg.nb + cfg.nc);
-		CHECK(present(IN, cfg.inputs) + mine->n + lost >= cfg.inputs);
+		CHECK(kl_present(seen, IN, cfg.inputs) + mine->n + lost >= cfg.inputs);
 		if (cfg.lease && !f->alive)
 			CHECK(mine->n > 0);
 	} else {
 		CHECK_EQ(outs, 0);
-		CHECK(present(IN, cfg.inputs) + lost >= cfg.inputs);
+		CHECK(kl_present(seen, IN, cfg.inputs) + lost >= cfg.inputs);
 		CHECK(!f->done || cfg.capb);
 	}
-	CHECK(present(PREB, cfg.preb) + lost >= cfg.preb);
+	CHECK(kl_present(seen, PREB, cfg.preb) + lost >= cfg.preb);
 	if (kl_ctl_get(7)->reported)
 		CHECK(seen[SURVIVOR]);
 	if (f->second_used && f->second_done && kl_ctl_get(1)->reported)
@@ -214,22 +196,16 @@ static const struct config configs[] = {
 	{ "to a full queue", 2, 3, 100, 2, 1, 100, 100, 0, 0, 0, 2, 2, 1, 0 },
 };
 
-int main(void)
+static void play_all(mp_self *me)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 4 << 20, 8);
-	h_ballast(&me);
 	for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
 		cfg = configs[i];
 		kl_scene s = { cfg.name, setup, op, use, check, cfg.churn };
-		kl_play(&me, &s, cfg.seconds * .4);
+		kl_play(me, &s, cfg.seconds * .4);
 	}
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+}
+
+int main(void)
+{
+	return kl_main(&(kl_plan){ .more = play_all, .memory = 4 << 20 });
 }

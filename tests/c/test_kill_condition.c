@@ -10,13 +10,6 @@ static mp_self first, second;   /* waiters, the older one first */
 
 enum { GRANTED = 1 };
 
-static void note(kl_ctl *ctl, uint64_t v)
-{
-	CHECK(ctl->n < KL_NOTES);
-	ctl->note[ctl->n] = v;
-	ctl->n = ctl->n + 1;
-}
-
 /* What users were told, the survivor last; 0: nothing. */
 static uint64_t told(const kl_fate *f)
 {
@@ -50,7 +43,7 @@ static void rlock_twice(mp_self *me, kl_ctl *ctl)
 	mp_rlock *l = rlock_of(me);
 	int rc = mp_rlock_acquire(me, l, mp_deadline(5));
 	CHECK(rc == 0 || rc == MP_ABANDONED);
-	note(ctl, (uint64_t)rc);
+	kl_note(ctl, (uint64_t)rc);
 	report(me, ctl, 1);
 	CHECK_EQ(mp_rlock_acquire(me, l, 0), 0);
 	CHECK_EQ(mp_rlock_depth(l), 2);
@@ -107,7 +100,7 @@ static void cond_use(mp_self *me, kl_ctl *ctl)
 {
 	int rc = mp_condition_acquire(me, cond_of(me), mp_deadline(5));
 	CHECK(rc == 0 || rc == MP_ABANDONED);
-	note(ctl, (uint64_t)rc);
+	kl_note(ctl, (uint64_t)rc);
 	CHECK_EQ(mp_condition_release(me, cond_of(me)), 0);
 }
 
@@ -258,7 +251,7 @@ static void alone_use(mp_self *me, kl_ctl *ctl)
 	mp_condition *c = cond_of(me);
 	int rc = mp_condition_acquire(me, c, mp_deadline(5));
 	CHECK(rc == 0 || rc == MP_ABANDONED);
-	note(ctl, (uint64_t)rc);
+	kl_note(ctl, (uint64_t)rc);
 	CHECK_EQ(mp_condition_notify(me, c, 1), 0);
 	CHECK_EQ(mp_condition_release(me, c), 0);
 }
@@ -269,7 +262,6 @@ static void alone_check(mp_self *me, const kl_fate *f)
 }
 
 /* Made with a lock that it alone keeps, used, and dropped. */
-static void nothing(mp_self *me) { (void)me; }
 
 static void make_op(mp_self *me, kl_ctl *ctl)
 {
@@ -290,8 +282,6 @@ static void collect_use(mp_self *me, kl_ctl *ctl)
 	mp_obj_collect(me);
 }
 
-static void no_check(mp_self *me, const kl_fate *f) { (void)me; (void)f; }
-
 static const kl_scene scenes[] = {
 	{ "take an RLock twice", rlock_setup, rlock_twice, rlock_twice, rlock_check, false },
 	{ "notify one of two", two_wait, notify_op, cond_use, notify_check, false },
@@ -301,22 +291,10 @@ static const kl_scene scenes[] = {
 	{ "notify all", two_wait, all_op, cond_use, all_check, false },
 	{ "wait and be notified", two_wait, waiter_op, cond_use, waiter_check, false },
 	{ "wait in vain", alone_setup, alone_op, alone_use, alone_check, false },
-	{ "create and drop with a lock", nothing, make_op, collect_use, no_check, false },
+	{ "create and drop with a lock", kl_no_setup, make_op, collect_use, kl_no_check, false },
 };
 
 int main(void)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 2 << 20, 8);
-	h_ballast(&me);
-	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-		kl_play(&me, &scenes[i], 1);
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+	return kl_main(&(kl_plan){ KL_SCENES(scenes), .seconds = 1 });
 }

@@ -7,13 +7,6 @@
 static mp_handle h1, h2;
 static uint32_t reserved_slot;
 
-static void note(kl_ctl *ctl, uint64_t v)
-{
-	CHECK(ctl->n < KL_NOTES);
-	ctl->note[ctl->n] = v;
-	ctl->n = ctl->n + 1;
-}
-
 /* ---- locks ----------------------------------------------------------------- */
 
 static mp_lock *lock_of(mp_self *me)
@@ -41,7 +34,7 @@ static void lock_use(mp_self *me, kl_ctl *ctl)
 	mp_lock *l = lock_of(me);
 	int rc = mp_lock_acquire(me, l, mp_deadline(5));
 	CHECK(rc == 0 || rc == MP_ABANDONED);
-	note(ctl, (uint64_t)rc);
+	kl_note(ctl, (uint64_t)rc);
 	CHECK_EQ(mp_lock_release(me, l), 0);
 }
 
@@ -124,8 +117,6 @@ static void event_check(mp_self *me, const kl_fate *f)
 
 static uint64_t block_sizes[8];
 static uint32_t nblocks, rounds;
-
-static void no_setup(mp_self *me) { (void)me; }
 
 static void blocks_op(mp_self *me, kl_ctl *ctl)
 {
@@ -224,8 +215,6 @@ static void object_use(mp_self *me, kl_ctl *ctl)
 	mp_obj_drop(me, h);
 }
 
-static void no_check(mp_self *me, const kl_fate *f) { (void)me; (void)f; }
-
 static void queue_op(mp_self *me, kl_ctl *ctl)
 {
 	mp_handle h;
@@ -246,11 +235,8 @@ static void last_setup(mp_self *me)
 
 static void last_op(mp_self *me, kl_ctl *ctl)
 {
-	mp_self creator = *me;
 	(void)ctl;
-	creator.aid = atomic_load(&me->slot->parent);
-	mp_obj_drop(&creator, h1);
-	mp_obj_drop(me, h1);
+	kl_drop_last(me, h1);
 }
 
 static void last_spawned(mp_self *me, kl_ctl *ctl)
@@ -411,8 +397,8 @@ static const kl_scene scenes[] = {
 	{ "acquire and release", lock_setup, lock_op, lock_use, lock_check, false },
 	{ "acquire a held lock", busy_setup, busy_op, NULL, busy_check, false },
 	{ "set, wait, clear, set", event_setup, event_op, NULL, event_check, false },
-	{ "create and drop", no_setup, object_op, object_use, no_check, false },
-	{ "create and drop a queue", no_setup, queue_op, object_use, no_check, false },
+	{ "create and drop", kl_no_setup, object_op, object_use, kl_no_check, false },
+	{ "create and drop a queue", kl_no_setup, queue_op, object_use, kl_no_check, false },
 	{ "drop the last handle", last_setup, last_op, last_spawned, last_check, false },
 	{ "send a handle", sent_setup, sent_op, sent_use, sent_check, false },
 	{ "receive a handle", recv_setup, recv_op, object_use, recv_check, false },
@@ -424,30 +410,22 @@ static const kl_scene scenes[] = {
 static void play_blocks(mp_self *me, const char *name, uint32_t turns, uint32_t n,
                         const uint64_t *sizes, double seconds)
 {
-	kl_scene s = { name, no_setup, blocks_op, blocks_use, blocks_check, false };
+	kl_scene s = { name, kl_no_setup, blocks_op, blocks_use, blocks_check, false };
 	nblocks = n;
 	rounds = turns;
 	memcpy(block_sizes, sizes, n * sizeof *sizes);
 	kl_play(me, &s, seconds);
 }
 
+static void all_blocks(mp_self *me)
+{
+	play_blocks(me, "alloc small", 2, 2, (uint64_t[]){ 100, 100 }, .6);
+	play_blocks(me, "alloc of all sizes", 1, 4, (uint64_t[]){ 64, 1000, 5000, 30000 }, 1);
+	play_blocks(me, "alloc large", 2, 1, (uint64_t[]){ 200000 }, 1);
+	play_blocks(me, "alloc two large", 1, 3, (uint64_t[]){ 70000, 100, 140000 }, 1);
+}
+
 int main(void)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 2 << 20, 8);
-	h_ballast(&me);
-	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-		kl_play(&me, &scenes[i], .4);
-	play_blocks(&me, "alloc small", 2, 2, (uint64_t[]){ 100, 100 }, .6);
-	play_blocks(&me, "alloc of all sizes", 1, 4, (uint64_t[]){ 64, 1000, 5000, 30000 }, 1);
-	play_blocks(&me, "alloc large", 2, 1, (uint64_t[]){ 200000 }, 1);
-	play_blocks(&me, "alloc two large", 1, 3, (uint64_t[]){ 70000, 100, 140000 }, 1);
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+	return kl_main(&(kl_plan){ KL_SCENES(scenes), .seconds = .4, .more = all_blocks });
 }

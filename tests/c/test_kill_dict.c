@@ -186,9 +186,6 @@ static void clear_check(mp_self *me, const kl_fate *f)
 
 /* ---- whole dicts -------------------------------------------------------------- */
 
-static void none(mp_self *me) { (void)me; }
-static void no_check(mp_self *me, const kl_fate *f) { (void)me; (void)f; }
-
 static void whole_op(mp_self *me, kl_ctl *ctl)
 {
 	mp_handle h;
@@ -202,11 +199,8 @@ static void whole_op(mp_self *me, kl_ctl *ctl)
 
 static void last_op(mp_self *me, kl_ctl *ctl)
 {
-	mp_self creator = *me;
 	(void)ctl;
-	creator.aid = atomic_load(&me->slot->parent);
-	mp_obj_drop(&creator, h1);
-	mp_obj_drop(me, h1);
+	kl_drop_last(me, h1);
 }
 
 static void last_check(mp_self *me, const kl_fate *f)
@@ -298,7 +292,7 @@ static const kl_scene scenes[] = {
 	{ "replace in a large shelf", far_setup, op, use, check, true },
 	{ "pop", pop_setup, pop_op, use, pop_check, false },
 	{ "clear", plain, clear_op, use, clear_check, false },
-	{ "create, set and drop", none, whole_op, whole_op, no_check, false },
+	{ "create, set and drop", kl_no_setup, whole_op, whole_op, kl_no_check, false },
 	{ "drop the last handle", plain, last_op, NULL, last_check, false },
 	{ "keep a handle", plain, keep_op, keep_use, keep_check, false },
 	{ "take a handle out", kept_setup, take_op, keep_use, take_check, false },
@@ -306,17 +300,6 @@ static const kl_scene scenes[] = {
 
 int main(void)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(110, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 4 << 20, 8);
-	h_ballast(&me);
-	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-		kl_play(&me, &scenes[i], .6);
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+	return kl_main(&(kl_plan){ KL_SCENES(scenes), .seconds = .6, .memory = 4 << 20,
+	                          .deadline = 110 });
 }

@@ -58,13 +58,6 @@ static void setup(mp_self *me)
 		h_put(me, q, PRE + i, cfg.len ? cfg.len : 16);
 }
 
-static void note(kl_ctl *ctl, uint64_t id)
-{
-	CHECK(ctl->n < KL_NOTES);
-	ctl->note[ctl->n] = id;
-	ctl->n = ctl->n + 1;
-}
-
 /* reported: two for each task_done that returned, one more during one. */
 static void finish(mp_self *me, kl_ctl *ctl, uint32_t n)
 {
@@ -82,7 +75,7 @@ static uint32_t take(mp_self *me, kl_ctl *ctl, uint32_t max)
 	int rc = mp_queue_get(me, q, ins, max, 0, &n);
 	CHECK(rc == MP_OK || rc == MP_EMPTY || rc == MP_CLOSED);
 	for (uint32_t i = 0; i < n; i++) {
-		note(ctl, h_read(&ins[i]));
+		kl_note(ctl, h_read(&ins[i]));
 		mp_in_done(me, &ins[i]);
 	}
 	return n;
@@ -126,18 +119,11 @@ static void use(mp_self *me, kl_ctl *ctl)
 
 static unsigned char seen[IDS];
 
-static void tally(uint64_t id)
-{
-	CHECK(id > 0 && id < IDS);
-	CHECK_EQ(seen[id], 0);  /* finished twice */
-	seen[id] = 1;
-}
-
 /* Counts what one has finished for certain; returns 1 if it may be one more. */
 static uint32_t finished_by(const kl_ctl *ctl)
 {
 	for (uint32_t i = 0; i < ctl->reported / 2; i++)
-		tally(ctl->note[i]);
+		kl_tally(seen, IDS, ctl->note[i]);
 	return ctl->reported & 1;
 }
 
@@ -166,7 +152,7 @@ static void check(mp_self *me, const kl_fate *f)
 	if (f->second_used)
 		maybe += finished_by(kl_ctl_get(1));
 	while ((id = work_one(me, &tries)) != 0) {
-		tally(id);
+		kl_tally(seen, IDS, id);
 		if (noted(kl_ctl_get(0), id) || (f->second_used && noted(kl_ctl_get(1), id)))
 			CHECK(tries >= 2);
 	}
@@ -207,22 +193,16 @@ static const struct config configs[] = {
 	{ "get, close and drop, leave", LEAVE, 3, 0, 60, 6, 100, .5, false },
 };
 
-int main(void)
+static void play_all(mp_self *me)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 2 << 20, 8);
-	h_ballast(&me);
 	for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
 		cfg = configs[i];
 		kl_scene s = { cfg.name, setup, op, use, check, false };
-		kl_play(&me, &s, cfg.seconds * .7);
+		kl_play(me, &s, cfg.seconds * .7);
 	}
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+}
+
+int main(void)
+{
+	return kl_main(&(kl_plan){ .more = play_all });
 }

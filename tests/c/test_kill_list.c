@@ -202,9 +202,6 @@ static void clear_op(mp_self *me, kl_ctl *ctl)
 	mp_store_clear(me, list(me));
 }
 
-static void none(mp_self *me) { (void)me; }
-static void no_check(mp_self *me, const kl_fate *f) { (void)me; (void)f; }
-
 static void whole_op(mp_self *me, kl_ctl *ctl)
 {
 	mp_handle h;
@@ -220,11 +217,8 @@ static void whole_op(mp_self *me, kl_ctl *ctl)
 
 static void last_op(mp_self *me, kl_ctl *ctl)
 {
-	mp_self creator = *me;
 	(void)ctl;
-	creator.aid = atomic_load(&me->slot->parent);
-	mp_obj_drop(&creator, h1);
-	mp_obj_drop(me, h1);
+	kl_drop_last(me, h1);
 }
 
 static void last_setup(mp_self *me) { set_up(me, 5); }
@@ -247,23 +241,12 @@ static const kl_scene scenes[] = {
 	{ "reverse", reverse_setup, reverse_op, reverse_use, check, false },
 	{ "extend", extend_setup, extend_op, use, extend_check, false },
 	{ "clear", clear_setup, clear_op, reverse_use, check, false },
-	{ "create, fill and drop", none, whole_op, whole_op, no_check, false },
+	{ "create, fill and drop", kl_no_setup, whole_op, whole_op, kl_no_check, false },
 	{ "drop the last handle", last_setup, last_op, NULL, last_check, false },
 };
 
 int main(void)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(110, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 4 << 20, 8);
-	h_ballast(&me);
-	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-		kl_play(&me, &scenes[i], .6);
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+	return kl_main(&(kl_plan){ KL_SCENES(scenes), .seconds = .6, .memory = 4 << 20,
+	                          .deadline = 110 });
 }

@@ -9,16 +9,6 @@ enum { OP = 1001, USED = 5001, PRE = 3, BIG = 3000 };
 
 static mp_handle a, b, box;
 
-static mp_pipe *end_of(mp_self *me, mp_handle h)
-{
-	mp_pipe *p = mp_pipe_body(me->shm, h);
-	CHECK(p != NULL);
-	return p;
-}
-
-static mp_queue *in_of(mp_self *me, mp_handle h) { return mp_pipe_in(end_of(me, h)); }
-static mp_queue *out_of(mp_self *me, mp_handle h) { return mp_pipe_out(end_of(me, h)); }
-
 static int get(mp_self *me, mp_queue *q, uint64_t *id)
 {
 	mp_in in;
@@ -47,25 +37,16 @@ static void drained(mp_self *me, mp_handle end, bool all)
 {
 	uint64_t id, last = all ? 0 : (uint64_t)-1;
 	int rc;
-	while ((rc = get(me, in_of(me, end), &id)) == MP_OK) {
+	while ((rc = get(me, h_in(me, end), &id)) == MP_OK) {
 		CHECK(id >= 1 && id <= PRE);
 		CHECK(last == (uint64_t)-1 || id == last + 1);
 		last = id;
 	}
 	CHECK_EQ(rc, MP_CLOSED);
-	CHECK_EQ(put(me, out_of(me, end), 9, 100), MP_CLOSED);
+	CHECK_EQ(put(me, h_out(me, end), 9, 100), MP_CLOSED);
 	if (all)
 		CHECK_EQ(last, PRE);
 }
-
-static void collected(mp_self *me)
-{
-	do
-		mp_obj_collect(me);
-	while (atomic_load(&me->shm->h->gc));
-}
-
-static void no_setup(mp_self *me) { (void)me; }
 
 static void pipe_setup(mp_self *me)
 {
@@ -76,7 +57,7 @@ static void drop_both(mp_self *me)
 {
 	mp_obj_drop(me, a);
 	mp_obj_drop(me, b);
-	collected(me);
+	h_collect(me);
 }
 
 /* ---- create, use, drop --------------------------------------------------------- */
@@ -87,8 +68,8 @@ static void create_op(mp_self *me, kl_ctl *ctl)
 	(void)ctl;
 	CHECK_EQ(mp_pipe_create(me, true, &x, &y), 0);
 	CHECK(mp_pipe_own_copy(me->shm, x, me->aid));
-	CHECK_EQ(put(me, out_of(me, x), 1, BIG), 0);
-	CHECK_EQ(put(me, out_of(me, y), 2, 16), 0);
+	CHECK_EQ(put(me, h_out(me, x), 1, BIG), 0);
+	CHECK_EQ(put(me, h_out(me, y), 2, 16), 0);
 	mp_obj_drop(me, x);
 	CHECK(!mp_pipe_own_copy(me->shm, y, me->aid));
 	mp_obj_drop(me, y);
@@ -100,12 +81,12 @@ static void create_use(mp_self *me, kl_ctl *ctl)
 	uint64_t id = 0;
 	(void)ctl;
 	CHECK_EQ(mp_pipe_create(me, false, &x, &y), 0);
-	CHECK(mp_pipe_out(end_of(me, x)) == NULL && mp_pipe_in(end_of(me, y)) == NULL);
-	CHECK_EQ(put(me, out_of(me, y), 7, 16), 0);
+	CHECK(mp_pipe_out(h_end(me, x)) == NULL && mp_pipe_in(h_end(me, y)) == NULL);
+	CHECK_EQ(put(me, h_out(me, y), 7, 16), 0);
 	mp_obj_drop(me, y);
-	CHECK_EQ(get(me, in_of(me, x), &id), 0);
+	CHECK_EQ(get(me, h_in(me, x), &id), 0);
 	CHECK_EQ(id, 7);
-	CHECK_EQ(get(me, in_of(me, x), &id), MP_CLOSED);
+	CHECK_EQ(get(me, h_in(me, x), &id), MP_CLOSED);
 	mp_obj_drop(me, x);
 	mp_obj_collect(me);
 }
@@ -113,7 +94,7 @@ static void create_use(mp_self *me, kl_ctl *ctl)
 static void create_check(mp_self *me, const kl_fate *f)
 {
 	(void)f;
-	collected(me);
+	h_collect(me);
 }
 
 /* ---- send, receive ------------------------------------------------------------- */
@@ -121,7 +102,7 @@ static void create_check(mp_self *me, const kl_fate *f)
 static void send_op(mp_self *me, kl_ctl *ctl)
 {
 	for (uint64_t i = 0; i < 2; i++) {
-		CHECK_EQ(put(me, out_of(me, a), OP + i, i ? BIG : 16), 0);
+		CHECK_EQ(put(me, h_out(me, a), OP + i, i ? BIG : 16), 0);
 		ctl->reported = i + 1;
 	}
 }
@@ -131,7 +112,7 @@ static void send_check(mp_self *me, const kl_fate *f)
 {
 	uint64_t id, n = 0;
 	(void)f;
-	while (get(me, in_of(me, b), &id) == MP_OK)
+	while (get(me, h_in(me, b), &id) == MP_OK)
 		CHECK_EQ(id, OP + n++);
 	CHECK(n >= kl_ctl_get(0)->reported && n <= 2);
 	drop_both(me);
@@ -141,7 +122,7 @@ static void recv_setup(mp_self *me)
 {
 	pipe_setup(me);
 	for (uint64_t i = 1; i <= PRE; i++)
-		CHECK_EQ(put(me, out_of(me, a), i, i == 2 ? BIG : 16), 0);
+		CHECK_EQ(put(me, h_out(me, a), i, i == 2 ? BIG : 16), 0);
 }
 
 static bool even(void *ud, const mp_in *in)
@@ -153,7 +134,7 @@ static bool even(void *ud, const mp_in *in)
 /* The first is refused, and stays; then it is taken, the second accepted. */
 static void recv_op(mp_self *me, kl_ctl *ctl)
 {
-	mp_queue *q = in_of(me, b);
+	mp_queue *q = h_in(me, b);
 	uint64_t id;
 	mp_in in;
 	CHECK_EQ(mp_queue_get_if(me, q, &in, even, NULL, 0), MP_REFUSED);
@@ -173,7 +154,7 @@ static void recv_check(mp_self *me, const kl_fate *f)
 {
 	uint64_t id, next = kl_ctl_get(0)->reported + 1, n = 0;
 	(void)f;
-	while (get(me, in_of(me, b), &id) == MP_OK) {
+	while (get(me, h_in(me, b), &id) == MP_OK) {
 		CHECK(id == next || (n == 0 && id == next + 1));
 		next = id + 1;
 		n++;
@@ -187,20 +168,17 @@ static void recv_check(mp_self *me, const kl_fate *f)
 /* The creator lets go of b; the child, which inherited it, is the last one. */
 static void last_op(mp_self *me, kl_ctl *ctl)
 {
-	mp_self creator = *me;
 	(void)ctl;
-	creator.aid = atomic_load(&me->slot->parent);
 	mp_obj_drop(me, a);
-	mp_obj_drop(&creator, b);
-	mp_obj_drop(me, b);
+	kl_drop_last(me, b);
 }
 
 static void last_setup(mp_self *me)
 {
 	pipe_setup(me);
 	for (uint64_t i = 1; i <= PRE; i++)
-		CHECK_EQ(put(me, out_of(me, b), i, i == 2 ? BIG : 16), 0);
-	CHECK_EQ(put(me, out_of(me, a), 8, BIG), 0);  /* nobody will read it */
+		CHECK_EQ(put(me, h_out(me, b), i, i == 2 ? BIG : 16), 0);
+	CHECK_EQ(put(me, h_out(me, a), 8, BIG), 0);  /* nobody will read it */
 }
 
 /* Others may read it meanwhile. */
@@ -208,7 +186,7 @@ static void last_use(mp_self *me, kl_ctl *ctl)
 {
 	uint64_t id;
 	(void)ctl;
-	int rc = get(me, in_of(me, a), &id);
+	int rc = get(me, h_in(me, a), &id);
 	CHECK(rc == MP_OK || rc == MP_CLOSED);
 	mp_obj_drop(me, b);  /* a second user inherited it */
 }
@@ -261,7 +239,7 @@ static void unbox_use(mp_self *me, kl_ctl *ctl)
 {
 	mp_handle h = unbox(me);
 	if (h) {
-		CHECK(!mp_queue_closed(out_of(me, h)));
+		CHECK(!mp_queue_closed(h_out(me, h)));
 		mp_obj_drop(me, h);
 	}
 	collect_asked(me);
@@ -321,43 +299,43 @@ static void only_check(mp_self *me, const kl_fate *f)
 	mp_obj_collect(me);
 	unbox(me);
 	if (mp_obj_held(me->shm, b, me->aid)) {
-		CHECK_EQ(get(me, in_of(me, b), &id), 0);
+		CHECK_EQ(get(me, h_in(me, b), &id), 0);
 		CHECK_EQ(id, 8);
-		CHECK_EQ(get(me, in_of(me, b), &id), MP_CLOSED);
+		CHECK_EQ(get(me, h_in(me, b), &id), MP_CLOSED);
 	}
 	CHECK(id || (f->second && !f->second_done));
 	mp_obj_drop(me, b);
 	mp_obj_drop(me, box);
-	collected(me);
+	h_collect(me);
 }
 
 /* ---- closed for reading ------------------------------------------------------------- */
 
 static void deaf_op(mp_self *me, kl_ctl *ctl)
 {
-	mp_pipe_deafen(me, end_of(me, b));
+	mp_pipe_deafen(me, h_end(me, b));
 	ctl->reported = 1;
 }
 
 static void deaf_use(mp_self *me, kl_ctl *ctl)
 {
 	(void)ctl;
-	int rc = put(me, out_of(me, a), USED, 100);
+	int rc = put(me, h_out(me, a), USED, 100);
 	CHECK(rc == MP_OK || rc == MP_CLOSED);
 }
 
 /* Said to be so: then the sender learns it. */
 static void deaf_check(mp_self *me, const kl_fate *f)
 {
-	int rc = put(me, out_of(me, a), USED, 100);
-	bool is = atomic_load(&end_of(me, b)->deaf);
+	int rc = put(me, h_out(me, a), USED, 100);
+	bool is = atomic_load(&h_end(me, b)->deaf);
 	CHECK(is || !f->done);
 	CHECK_EQ(rc, is ? MP_CLOSED : MP_OK);
 	drop_both(me);
 }
 
 static const kl_scene scenes[] = {
-	{ "create and drop a pipe", no_setup, create_op, create_use, create_check, false },
+	{ "create and drop a pipe", kl_no_setup, create_op, create_use, create_check, false },
 	{ "send", pipe_setup, send_op, NULL, send_check, false },
 	{ "receive", recv_setup, recv_op, NULL, recv_check, false },
 	{ "drop the last copy of an end", last_setup, last_op, last_use, last_check, false },
@@ -368,17 +346,5 @@ static const kl_scene scenes[] = {
 
 int main(void)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 2 << 20, 8);
-	h_ballast(&me);
-	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-		kl_play(&me, &scenes[i], 1);
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+	return kl_main(&(kl_plan){ KL_SCENES(scenes), .seconds = 1 });
 }

@@ -36,13 +36,6 @@ static void setup(mp_self *me)
 		h_put(me, q, PRE + i, cfg.prelen ? cfg.prelen : 16);
 }
 
-static void note(kl_ctl *ctl, uint64_t id)
-{
-	CHECK(ctl->n < KL_NOTES);
-	ctl->note[ctl->n] = id;
-	ctl->n = ctl->n + 1;
-}
-
 static void op_put(mp_self *me, kl_ctl *ctl, uint64_t id)
 {
 	mp_out outs[128];
@@ -63,7 +56,7 @@ static void op_get(mp_self *me, kl_ctl *ctl)
 	int rc = mp_queue_get(me, q, ins, cfg.n, mp_deadline(0.001), &n);
 	CHECK(rc == 0 || rc == MP_TIMEOUT || rc == MP_CLOSED);
 	for (uint32_t i = 0; i < n; i++) {
-		note(ctl, h_read(&ins[i]));
+		kl_note(ctl, h_read(&ins[i]));
 		mp_in_done(me, &ins[i]);
 	}
 }
@@ -115,7 +108,7 @@ static void use(mp_self *me, kl_ctl *ctl)
 	uint64_t got;
 	/* First, without a latch of the producers. */
 	while (cfg.all && (got = h_get(me, q)) != 0)
-		note(ctl, got);
+		kl_note(ctl, got);
 	h_make(me, id, 100, &out);
 	int rc = mp_queue_put(me, q, &out, 1, mp_deadline(cfg.cap ? 0.001 : 10), &n);
 	if (rc == 0)
@@ -125,25 +118,10 @@ static void use(mp_self *me, kl_ctl *ctl)
 		mp_out_drop(me, &out);
 	}
 	if ((got = h_get(me, q)) != 0)
-		note(ctl, got);
+		kl_note(ctl, got);
 }
 
 static unsigned char seen[IDS];
-
-static void tally(uint64_t id)
-{
-	CHECK(id > 0 && id < IDS);
-	CHECK_EQ(seen[id], 0);  /* doubled */
-	seen[id] = 1;
-}
-
-static uint32_t present(uint32_t from, uint32_t n)
-{
-	uint32_t c = 0;
-	for (uint32_t i = 0; i < n; i++)
-		c += seen[from + i];
-	return c;
-}
 
 /* What one producer put comes out in its order. */
 static void in_order(const uint64_t *ids, uint32_t n, const kl_fate *f)
@@ -168,22 +146,22 @@ static void check(mp_self *me, const kl_fate *f)
 	memset(seen, 0, sizeof seen);
 	in_order(ids, n, f);
 	for (uint32_t i = 0; i < n; i++)
-		tally(ids[i]);
+		kl_tally(seen, IDS, ids[i]);
 	for (unsigned c = 0; c < 8; c = c ? c + 6 : 1)
 		for (uint32_t i = 0; i < kl_ctl_get(c)->n; i++)
 			if (c != 1 || f->second)
-				tally(kl_ctl_get(c)->note[i]);
+				kl_tally(seen, IDS, kl_ctl_get(c)->note[i]);
 	if (!f->done && cfg.kind != LEASE && cfg.kind != PUT)
 		lost += cfg.n;   /* it had taken them, and was killed */
 	if (f->second_used && !f->second_done)
 		lost += 1;
-	uint32_t missing = cfg.pre - present(PRE, cfg.pre);
+	uint32_t missing = cfg.pre - kl_present(seen, PRE, cfg.pre);
 	if (cfg.drop)
 		lost += cfg.pre + 2;
 	if (f->done && !cfg.cap && nput)
-		CHECK(present(OP, nput) + lost >= nput);
+		CHECK(kl_present(seen, OP, nput) + lost >= nput);
 	if (kl_ctl_get(0)->reported && nput && cfg.kind != CHURN)
-		CHECK(present(OP, nput) + lost >= kl_ctl_get(0)->reported);
+		CHECK(kl_present(seen, OP, nput) + lost >= kl_ctl_get(0)->reported);
 	if (nput && cfg.kind == PUT && !lost)  /* the first ones, no holes */
 		for (uint32_t i = 1; i < nput; i++)
 			CHECK(seen[OP + i] <= seen[OP + i - 1]);
@@ -242,22 +220,16 @@ static const struct config configs[] = {
 	{ "peek", PEEK, 0, 0, 0, 3, 100, 0, 0, .3, 0 },
 };
 
-int main(void)
+static void play_all(mp_self *me)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 2 << 20, 8);
-	h_ballast(&me);
 	for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
 		cfg = configs[i];
 		kl_scene s = { cfg.name, setup, op, use, check, false };
-		kl_play(&me, &s, cfg.seconds * .35);
+		kl_play(me, &s, cfg.seconds * .35);
 	}
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+}
+
+int main(void)
+{
+	return kl_main(&(kl_plan){ .more = play_all });
 }

@@ -181,11 +181,8 @@ static void cas_check(mp_self *me, const kl_fate *f)
 /* The creator lets go; the child, which inherited, is the last one. */
 static void destroy_op(mp_self *me, kl_ctl *ctl)
 {
-	mp_self creator = *me;
 	(void)ctl;
-	creator.aid = atomic_load(&me->slot->parent);
-	mp_obj_drop(&creator, hv);
-	mp_obj_drop(me, hv);
+	kl_drop_last(me, hv);
 }
 
 static void destroy_use(mp_self *me, kl_ctl *ctl)
@@ -324,15 +321,12 @@ static void array_op(mp_self *me, kl_ctl *ctl)
 	mp_obj_drop(me, h);
 }
 
-static void none(mp_self *me) { (void)me; }
-static void none_check(mp_self *me, const kl_fate *f) { (void)me; (void)f; }
-
 static const kl_scene scenes[] = {
 	{ "add an integer", int_setup, int_op, int_use, int_check, false },
 	{ "add a float", float_setup, float_op, float_use, float_check, false },
 	{ "make and use its lock", int_setup, guard_op, guard_op, guard_check, true },
-	{ "make and drop an array", none, array_op, array_op, none_check, true },
-	{ "make and drop a large buffer", none, large_op, large_op, none_check, true },
+	{ "make and drop an array", kl_no_setup, array_op, array_op, kl_no_check, true },
+	{ "make and drop a large buffer", kl_no_setup, large_op, large_op, kl_no_check, true },
 };
 
 static void play_any(mp_self *me, const char *name, kl_op *op, kl_op *use,
@@ -346,31 +340,23 @@ static void play_any(mp_self *me, const char *name, kl_op *op, kl_op *use,
 	kl_play(me, &s, .5);
 }
 
+static void play_all(mp_self *me)
+{
+	play_any(me, "set in place", set_op, any_use, any_check, 20, 24, false);
+	play_any(me, "set from nil", set_op, any_use, any_check, 0, 24, false);
+	play_any(me, "set to nil", set_op, any_use, any_check, 24, 0, false);
+	play_any(me, "set to a larger one", set_op, any_use, any_check, 24, MOST, false);
+	play_any(me, "set to a smaller one", set_op, any_use, any_check, MOST, 24, false);
+	play_any(me, "set a handle", set_op, any_use, any_check, 24, 300, true);
+	play_any(me, "get", get_op, any_use, get_check, 24, 24, false);
+	play_any(me, "get a handle", get_op, any_use, get_check, 24, 24, true);
+	play_any(me, "cas in place", cas_op, any_use, cas_check, 24, 32, false);
+	play_any(me, "cas", cas_op, any_use, cas_check, 24, MOST, false);
+	play_any(me, "destroy", destroy_op, destroy_use, destroy_check, MOST, 0, false);
+	play_any(me, "destroy with a handle", destroy_op, destroy_use, destroy_check, 24, 0, true);
+}
+
 int main(void)
 {
-	mp_shm shm;
-	mp_self me;
-	char text[160];
-	h_deadline(90, 7200);
-	h_seed(0);
-	if (!kl_works())
-		return H_SKIP;
-	h_open(&shm, &me, 2 << 20, 8);
-	h_ballast(&me);
-	for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++)
-		kl_play(&me, &scenes[i], .4);
-	play_any(&me, "set in place", set_op, any_use, any_check, 20, 24, false);
-	play_any(&me, "set from nil", set_op, any_use, any_check, 0, 24, false);
-	play_any(&me, "set to nil", set_op, any_use, any_check, 24, 0, false);
-	play_any(&me, "set to a larger one", set_op, any_use, any_check, 24, MOST, false);
-	play_any(&me, "set to a smaller one", set_op, any_use, any_check, MOST, 24, false);
-	play_any(&me, "set a handle", set_op, any_use, any_check, 24, 300, true);
-	play_any(&me, "get", get_op, any_use, get_check, 24, 24, false);
-	play_any(&me, "get a handle", get_op, any_use, get_check, 24, 24, true);
-	play_any(&me, "cas in place", cas_op, any_use, cas_check, 24, 32, false);
-	play_any(&me, "cas", cas_op, any_use, cas_check, 24, MOST, false);
-	play_any(&me, "destroy", destroy_op, destroy_use, destroy_check, MOST, 0, false);
-	play_any(&me, "destroy with a handle", destroy_op, destroy_use, destroy_check, 24, 0, true);
-	kl_summary(text, sizeof text);
-	return h_done("%s", text);
+	return kl_main(&(kl_plan){ KL_SCENES(scenes), .seconds = .4, .more = play_all });
 }

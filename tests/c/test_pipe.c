@@ -4,40 +4,23 @@
  * SPDX-License-Identifier: MIT */
 #include "harness.h"
 
-static mp_pipe *end_of(mp_self *me, mp_handle h)
-{
-	mp_pipe *p = mp_pipe_body(me->shm, h);
-	CHECK(p != NULL);
-	return p;
-}
-
-static mp_queue *in_of(mp_self *me, mp_handle h) { return mp_pipe_in(end_of(me, h)); }
-static mp_queue *out_of(mp_self *me, mp_handle h) { return mp_pipe_out(end_of(me, h)); }
-
-static void collect(mp_self *me)
-{
-	do
-		mp_obj_collect(me);
-	while (atomic_load(&me->shm->h->gc));
-}
-
 static void directions(mp_self *me)
 {
 	mp_handle a, b;
 	CHECK_EQ(mp_pipe_create(me, false, &a, &b), 0);
-	CHECK(out_of(me, a) == NULL && in_of(me, b) == NULL);
-	CHECK(in_of(me, a) == out_of(me, b));
+	CHECK(h_out(me, a) == NULL && h_in(me, b) == NULL);
+	CHECK(h_in(me, a) == h_out(me, b));
 	mp_obj_drop(me, a);
 	mp_obj_drop(me, b);
 	CHECK_EQ(mp_pipe_create(me, true, &a, &b), 0);
-	CHECK(in_of(me, a) == out_of(me, b) && out_of(me, a) == in_of(me, b));
-	h_put(me, out_of(me, a), 1, 16);
-	h_put(me, out_of(me, b), 2, 5000);
-	CHECK_EQ(h_get(me, in_of(me, a)), 2);
-	CHECK_EQ(h_get(me, in_of(me, b)), 1);
+	CHECK(h_in(me, a) == h_out(me, b) && h_out(me, a) == h_in(me, b));
+	h_put(me, h_out(me, a), 1, 16);
+	h_put(me, h_out(me, b), 2, 5000);
+	CHECK_EQ(h_get(me, h_in(me, a)), 2);
+	CHECK_EQ(h_get(me, h_in(me, b)), 1);
 	mp_obj_drop(me, a);
 	mp_obj_drop(me, b);
-	collect(me);
+	h_collect(me);
 }
 
 /* Nobody holds the queues: a collection leaves them to the ends. */
@@ -46,30 +29,30 @@ static void kept(mp_self *me)
 	mp_handle a, b;
 	mp_usage with, later;
 	CHECK_EQ(mp_pipe_create(me, true, &a, &b), 0);
-	CHECK(!mp_obj_held(me->shm, end_of(me, a)->in, me->aid));
+	CHECK(!mp_obj_held(me->shm, h_end(me, a)->in, me->aid));
 	mp_usage_of(me->shm, &with);
-	collect(me);
+	h_collect(me);
 	mp_usage_of(me->shm, &later);
 	CHECK_EQ(with.objects, later.objects);
-	h_put(me, out_of(me, a), 1, 16);
+	h_put(me, h_out(me, a), 1, 16);
 	mp_obj_drop(me, a);
-	collect(me);
-	CHECK_EQ(h_get(me, in_of(me, b)), 1);
-	CHECK(mp_queue_closed(in_of(me, b)) && mp_queue_closed(out_of(me, b)));
+	h_collect(me);
+	CHECK_EQ(h_get(me, h_in(me, b)), 1);
+	CHECK(mp_queue_closed(h_in(me, b)) && mp_queue_closed(h_out(me, b)));
 	mp_obj_drop(me, b);
-	collect(me);
+	h_collect(me);
 }
 
 static bool is_stuck(mp_self *me, mp_handle h, uint32_t what, mp_aid *on)
 {
-	return mp_pipe_ops.stuck(me->shm, end_of(me, h), me->aid, what, on);
+	return mp_pipe_ops.stuck(me->shm, h_end(me, h), me->aid, what, on);
 }
 
 static void in_vain(mp_self *me)
 {
 	mp_handle a, b;
 	mp_aid on, other;
-	collect(me);
+	h_collect(me);
 	CHECK_EQ(mp_pipe_create(me, true, &a, &b), 0);
 	CHECK(is_stuck(me, a, MP_W_RECV, &on));
 	CHECK_EQ(on, me->aid);  /* it would wait for itself */
@@ -85,7 +68,7 @@ static void in_vain(mp_self *me)
 	CHECK(mp_pipe_own_copy(me->shm, a, other));
 	CHECK(!is_stuck(me, a, MP_W_SEND, &on));
 	for (uint32_t i = 0; i < MP_PIPE_CAPACITY; i++)
-		h_put(me, out_of(me, a), 1, 8);
+		h_put(me, h_out(me, a), 1, 8);
 	CHECK(is_stuck(me, a, MP_W_SEND, &on));
 	CHECK_EQ(on, other);
 	mp_obj_forget(me, other);
@@ -93,7 +76,7 @@ static void in_vain(mp_self *me)
 	CHECK(!is_stuck(me, a, MP_W_RECV, &on));  /* the end has come */
 	CHECK(!is_stuck(me, a, MP_W_SEND, &on));
 	mp_obj_drop(me, a);
-	collect(me);
+	h_collect(me);
 }
 
 static bool rung(mp_self *me, mp_handle watched, uint32_t *seen)
@@ -111,27 +94,27 @@ static void rings(mp_self *me)
 	uint32_t seen = 0;
 	CHECK_EQ(mp_pipe_create(me, true, &a, &b), 0);
 	rung(me, a, &seen);
-	h_put(me, out_of(me, a), 1, 16);  /* the other way */
+	h_put(me, h_out(me, a), 1, 16);  /* the other way */
 	CHECK(!rung(me, a, &seen));
-	CHECK(!mp_pipe_ops.ready(me, end_of(me, a)));
-	h_put(me, out_of(me, b), 1, 16);
+	CHECK(!mp_pipe_ops.ready(me, h_end(me, a)));
+	h_put(me, h_out(me, b), 1, 16);
 	CHECK(rung(me, a, &seen));
-	CHECK(mp_pipe_ops.ready(me, end_of(me, a)));
-	CHECK_EQ(h_get(me, in_of(me, a)), 1);
-	CHECK(!mp_pipe_ops.ready(me, end_of(me, a)));
+	CHECK(mp_pipe_ops.ready(me, h_end(me, a)));
+	CHECK_EQ(h_get(me, h_in(me, a)), 1);
+	CHECK(!mp_pipe_ops.ready(me, h_end(me, a)));
 	mp_obj_drop(me, b);
 	CHECK(rung(me, a, &seen));
-	CHECK(mp_pipe_ops.ready(me, end_of(me, a)));
+	CHECK(mp_pipe_ops.ready(me, h_end(me, a)));
 	mp_obj_drop(me, a);
 	/* An end that only sends learns that nobody reads. */
 	CHECK_EQ(mp_pipe_create(me, false, &r, &w), 0);
 	rung(me, w, &seen);
-	CHECK(!mp_pipe_ops.ready(me, end_of(me, w)));
+	CHECK(!mp_pipe_ops.ready(me, h_end(me, w)));
 	mp_obj_drop(me, r);
 	CHECK(rung(me, w, &seen));
-	CHECK(mp_pipe_ops.ready(me, end_of(me, w)));
+	CHECK(mp_pipe_ops.ready(me, h_end(me, w)));
 	mp_obj_drop(me, w);
-	collect(me);
+	h_collect(me);
 }
 
 int main(void)
