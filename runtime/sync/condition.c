@@ -33,8 +33,11 @@ static int init(mp_self *me, void *body, void *arg)
 	struct making *m = arg;
 	c->self = c->own.lock.self = *m->self;
 	c->lock = m->lock;
-	if (m->lock)
+	if (m->lock) {
+		bool recursive;
+		atomic_store(&c->thefts, atomic_load(&mp_condition_lock(me->shm, c, &recursive)->thefts));
 		mp_obj_sending(me, m->lock);
+	}
 	return MP_OK;
 }
 
@@ -200,19 +203,31 @@ bool mp_condition_end(mp_self *me, mp_condition *c)
 
 /* ---- the type ------------------------------------------------------------------------ */
 
-/* In the sweep's first pass, while the lock still names the dead. */
+/* Did the dead hold the lock? One that others use as well may have been taken
+ * over from it before the sweep. Who did that may not have counted it yet:
+ * then the latch, which is read first, still says WAIT. */
+static bool held_lock(mp_condition *c, mp_lock *l, mp_aid dead, uint32_t *thefts)
+{
+	uint32_t latch = atomic_load(&l->latch);
+	*thefts = atomic_load(&l->thefts);
+	return (latch & MP_AID_MASK) == dead ||
+	       (c->lock && (latch & MP_WAIT || *thefts != atomic_load(&c->thefts)));
+}
+
+/* In the sweep's first pass, before the lock forgets the dead. */
 static void repair(mp_self *me, void *body, mp_aid dead)
 {
 	mp_condition *c = body;
 	mp_word *w = &c->waiter[mp_aid_slot(dead)];
-	uint32_t v = atomic_load(w);
+	uint32_t v = atomic_load(w), thefts = 0;
 	bool recursive;
 	mp_lock *l = mp_condition_lock(me->shm, c, &recursive);
 	while (v > GRANTED && !atomic_compare_exchange_strong(w, &v, 0))
 		;
-	if (v == GRANTED || (l && mp_lock_owner(l) == dead))
+	if ((l && held_lock(c, l, dead, &thefts)) || v == GRANTED)
 		grant_all(me->shm, c);
 	MP_CRASHPOINT("condition.passed");
+	atomic_store(&c->thefts, thefts);
 	atomic_store(w, 0);
 }
 

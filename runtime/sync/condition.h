@@ -12,7 +12,9 @@
  * Crash: a waiter that is killed leaves its word, which the sweep clears. If
  * it was GRANTED, or the dead held the lock (a notifier may not have come to
  * notify, or not to the end of it), the sweep first grants all who wait: what
- * they wait for they check again. Done again, it does no more.
+ * they wait for they check again. Done again, it does no more. Whoever takes
+ * a dead one's lock by way of the condition grants them as well; by another
+ * way it only counts that, and the sweep compares.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef MP_CONDITION_H
@@ -23,6 +25,7 @@
 typedef struct mp_condition {
 	mp_rlock own;
 	mp_word tickets;               /* last given out; the lock's holder's */
+	mp_word thefts;                /* of the given lock, at the last sweep */
 	mp_handle self, lock;          /* lock: 0: own */
 	_Alignas(64) mp_word waiter[]; /* by slot */
 } mp_condition;

@@ -24,6 +24,8 @@ int mp_lock_acquire(mp_self *me, mp_lock *l, int64_t deadline)
 		return -EDEADLK;
 	rc = mp_latch(me, &l->latch, deadline, &as);
 	me->held += rc == MP_OK || rc == MP_ABANDONED;
+	if (rc == MP_ABANDONED)
+		atomic_fetch_add(&l->thefts, 1);
 	return rc;
 }
 

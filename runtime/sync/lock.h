@@ -13,7 +13,7 @@
 
 typedef struct mp_lock {
 	mp_word latch;
-	uint32_t pad;
+	mp_word thefts;      /* how often it was taken over from a dead one */
 	mp_handle self;
 } mp_lock;
 

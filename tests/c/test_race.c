@@ -148,6 +148,53 @@ static void passed_on_and_on(mp_self *me)
 	h_audit(me, &before);
 }
 
+/* ---- conditions ------------------------------------------------------------------ */
+
+static mp_condition *condition(mp_self *me, mp_handle lock, mp_handle *hc)
+{
+	CHECK_EQ(mp_condition_create(me, lock, hc), 0);
+	return mp_obj_body(me->shm, *hc, MP_T_CONDITION);
+}
+
+/* The holder of a lock dies before it notifies. Who takes the lock from the
+ * corpse knows nothing of the condition, and is gone before the sweep. */
+static void stolen_by_a_stranger(mp_self *me)
+{
+	mp_handle ha, hb;
+	mp_cond_wait w;
+	h_now("stolen by a stranger");
+	CHECK_EQ(mp_lock_create(me, &h), 0);
+	mp_lock *l = mp_obj_body(me->shm, h, MP_T_LOCK);
+	mp_condition *a = condition(me, h, &ha), *b = condition(me, h, &hb);
+	for (int how = 0; how < 3; how++) {
+		h_thread_self(me, &other);
+		h_thread_self(me, &third);
+		CHECK_EQ(mp_condition_acquire(me, a, 0), 0);
+		CHECK_EQ(mp_condition_begin(me, a, &w), 0);
+		CHECK_EQ(mp_condition_acquire(&other, a, 0), 0);
+		mp_slot_kill(me->shm, other.aid);
+		if (how == 0)
+			CHECK_EQ(mp_lock_acquire(&third, l, 0), MP_ABANDONED);
+		else
+			CHECK_EQ(mp_condition_acquire(&third, b, 0), MP_ABANDONED);
+		if (how < 2)
+			CHECK_EQ(mp_lock_release(&third, l), 0);
+		CHECK_EQ(mp_condition_waiting(me->shm, a), 1);
+		mp_sweep(me, other.aid);
+		CHECK_EQ(mp_condition_waiting(me->shm, a), 0);
+		if (how == 2)
+			CHECK_EQ(mp_lock_release(&third, l), 0);
+		CHECK_EQ(mp_condition_back(me, a, &w), 0);
+		CHECK(mp_condition_end(me, a));
+		CHECK_EQ(mp_condition_release(me, a), 0);
+		h_bury(me, third.aid);
+	}
+	mp_obj_drop(me, ha);
+	mp_obj_drop(me, hb);
+	mp_obj_drop(me, h);
+	h_audit(me, &before);
+}
+
 int main(void)
 {
 	mp_shm shm;
@@ -157,5 +204,6 @@ int main(void)
 	dropped_and_sent(&me);
 	dropped_and_claimed(&me);
 	passed_on_and_on(&me);
+	stolen_by_a_stranger(&me);
 	return h_done("races of the living");
 }
