@@ -45,11 +45,15 @@ const mp_stored *mp_stored_get(const mp_shm *s, _Atomic uint64_t *where)
 void mp_stored_free(mp_self *me, _Atomic uint64_t *where)
 {
 	uint64_t block = atomic_load(where);
+	bool lists;
 	if (!block)
 		return;
+	lists = ((const mp_stored *)mp_at(me->shm, block))->nhandles > 0;
 	mp_take(me, block);
 	atomic_store(where, 0);
 	mp_free(me, block);
+	if (lists)
+		mp_obj_loosened(me);
 }
 
 void mp_stored_mark(const mp_shm *s, _Atomic uint64_t *where,

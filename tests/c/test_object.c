@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: MIT */
 #include "harness.h"
 
+#include <sys/eventfd.h>
+
 static mp_usage before;
 
 static mp_handle event(mp_self *me)
@@ -131,6 +133,58 @@ static void nested(mp_self *me)
 	h_audit(me, &before);
 }
 
+static mp_handle queue_with(mp_self *me, mp_handle h)
+{
+	mp_handle hq;
+	send(me, h_queue(me, 0, &hq), h);
+	return hq;
+}
+
+static mp_handle barrier_with(mp_self *me, mp_handle h)
+{
+	mp_handle hb;
+	CHECK_EQ(mp_barrier_create(me, 2, true, -1, &hb), 0);
+	mp_barrier *b = mp_obj_body(me->shm, hb, MP_T_BARRIER);
+	CHECK_EQ(mp_stored_put(me, &b->action, 0, NULL, 0, 0, &h, 1), 0);
+	return hb;
+}
+
+static mp_handle dict_with(mp_self *me, mp_handle h)
+{
+	mp_handle hd;
+	mp_key key = { "k", 1, 0 };
+	mp_given v = { .handles = &h, .nhandles = 1 };
+	CHECK_EQ(mp_dict_create(me, &hd), 0);
+	CHECK_EQ(mp_dict_set(me, mp_obj_body(me->shm, hd, MP_T_DICT), &key, &v, NULL), 0);
+	return hd;
+}
+
+/* What was listed by an object that goes is found without anybody's asking:
+ * the keeper is told. */
+static void told(mp_self *me)
+{
+	mp_handle (*with[])(mp_self *, mp_handle) = { queue_with, barrier_with, dict_with };
+	h_now("told");
+	me->shm->keeper_fd = eventfd(0, EFD_NONBLOCK);
+	for (int i = 0; i < 3; i++) {
+		uint64_t n;
+		mp_handle h = event(me), by = with[i](me, h);
+		mp_obj_drop(me, h);
+		mp_obj_collect(me);
+		CHECK(mp_obj_body(me->shm, h, MP_T_EVENT) != NULL);
+		while (read(me->shm->keeper_fd, &n, sizeof n) == sizeof n)
+			;
+		mp_obj_drop(me, by);
+		CHECK_EQ(atomic_load(&me->shm->h->gc), 1);
+		CHECK_EQ(read(me->shm->keeper_fd, &n, sizeof n), sizeof n);
+		mp_obj_collect(me);
+		CHECK(mp_obj_body(me->shm, h, MP_T_EVENT) == NULL);
+	}
+	close(me->shm->keeper_fd);
+	me->shm->keeper_fd = -1;
+	h_audit(me, &before);
+}
+
 static void many(mp_self *me)
 {
 	enum { N = 5000 };
@@ -158,6 +212,7 @@ int main(void)
 	holders(&me);
 	messages(&me);
 	nested(&me);
+	told(&me);
 	many(&me);
 	return h_done("generations, holders, messages, nesting, many");
 }
