@@ -206,6 +206,8 @@ bool mp_queue_ready(const mp_queue *q, const mp_shm *s)
 	uint32_t closed;
 	if (i == MP_CELLS) {
 		next = atomic_load_explicit(&seg->next, memory_order_acquire);
+		if (next > s->size - sizeof(mp_seg))
+			return true;  /* it is no segment any more */
 		c = next ? ((const mp_seg *)mp_at(s, next))->cells : NULL;
 	}
 	if (i > MP_CELLS ||

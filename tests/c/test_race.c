@@ -7,6 +7,7 @@
 #endif
 #include "base/crash.h"
 #include "harness.h"
+#include "msg/queue_body.h"
 
 static mp_usage before;
 static mp_self other, third;
@@ -195,6 +196,32 @@ static void stolen_by_a_stranger(mp_self *me)
 	h_audit(me, &before);
 }
 
+/* ---- queues ---------------------------------------------------------------------- */
+
+/* A look without the latch, at the end of a segment that is recycled in the
+ * middle of it, and written by whoever has the block now. */
+static void recycled_meanwhile(mp_self *me)
+{
+	h_now("recycled meanwhile");
+	q = h_queue(me, 0, &hq);
+	for (uint64_t i = 1; i <= MP_CELLS; i++)
+		h_put(me, q, i, 16);
+	for (uint64_t i = 1; i <= MP_CELLS; i++)
+		CHECK_EQ(h_get(me, q), i);
+	CHECK(!mp_queue_ready(q, me->shm));
+	mp_seg *seg = mp_seg_at(me, atomic_load(&q->head_seg));
+	CHECK_EQ(atomic_load(&q->head) - seg->base, MP_CELLS);
+	CHECK_EQ(atomic_load(&seg->next), 0);
+	const uint64_t text[] = { UINT64_C(0x2073736f72636120), me->shm->size, me->shm->size - 8 };
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&seg->next, text[i]);
+		CHECK(mp_queue_ready(q, me->shm));
+	}
+	atomic_store(&seg->next, 0);
+	mp_obj_drop(me, hq);
+	h_audit(me, &before);
+}
+
 int main(void)
 {
 	mp_shm shm;
@@ -205,5 +232,6 @@ int main(void)
 	dropped_and_claimed(&me);
 	passed_on_and_on(&me);
 	stolen_by_a_stranger(&me);
+	recycled_meanwhile(&me);
 	return h_done("races of the living");
 }
