@@ -83,12 +83,17 @@ mp_aid mp_slot_reserve(mp_shm *s, mp_aid parent, uint32_t kind)
 		if (atomic_load_explicit(&sl->parent, memory_order_relaxed) != 0 ||
 		    !atomic_compare_exchange_strong(&sl->parent, &nobody, claim))
 			continue;
+		MP_CRASHPOINT("slot.claiming");
 		w = atomic_load(&sl->state);
 		if ((w & 0xffff) != MP_SLOT_FREE) {  /* its sweep is not quite done */
 			atomic_compare_exchange_strong(&sl->parent, &claim, 0);
 			claim = parent ? parent : NO_PARENT;
 			continue;
 		}
+		/* A sweep that was done again may have cleared it just now: it
+		 * never does once the slot is free. */
+		if (atomic_load(&sl->parent) != claim)
+			continue;
 		MP_CRASHPOINT("slot.claimed");
 		reset(sl, w >> 16, kind);
 		atomic_store(&sl->state, mp_slot_word(w >> 16, MP_SLOT_RESERVED));

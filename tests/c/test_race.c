@@ -149,6 +149,39 @@ static void passed_on_and_on(mp_self *me)
 	h_audit(me, &before);
 }
 
+/* ---- actors ---------------------------------------------------------------------- */
+
+static mp_aid dead, second;
+
+static void sweep_dead(void) { mp_sweep(&third, dead); }
+static void reserve_second(void)
+{
+	second = mp_slot_reserve(third.shm, third.aid, MP_KIND_THREAD);
+}
+
+/* A sweeper was killed between the two stores that free a slot. Another one
+ * does both again while somebody claims the slot; then a third one claims it. */
+static void claimed_while_freed(mp_self *me)
+{
+	mp_aid first;
+	h_now("claimed while freed");
+	h_thread_self(me, &other);
+	h_thread_self(me, &third);
+	dead = other.aid;
+	mp_slot_kill(me->shm, dead);
+	atomic_store(&mp_slot_of(me->shm, dead)->parent, 0);
+	plan[0] = (struct moment){ "slot.claiming", 0, sweep_dead };
+	plan[1] = (struct moment){ "slot.claimed", 0, reserve_second };
+	begin();
+	first = mp_slot_reserve(me->shm, me->aid, MP_KIND_THREAD);
+	end();
+	CHECK(first && second && mp_aid_slot(first) != mp_aid_slot(second));
+	mp_slot_cancel(me->shm, first);
+	mp_slot_cancel(me->shm, second);
+	h_bury(me, third.aid);
+	h_audit(me, &before);
+}
+
 /* ---- conditions ------------------------------------------------------------------ */
 
 static mp_condition *condition(mp_self *me, mp_handle lock, mp_handle *hc)
@@ -233,5 +266,6 @@ int main(void)
 	passed_on_and_on(&me);
 	stolen_by_a_stranger(&me);
 	recycled_meanwhile(&me);
+	claimed_while_freed(&me);
 	return h_done("races of the living");
 }
