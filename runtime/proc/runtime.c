@@ -15,26 +15,26 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
-#include "../msg/fd.h"
-#include "../msg/pipe.h"
-#include "../msg/queue.h"
-#include "../sync/condition.h"
-#include "../state/array.h"
-#include "../state/buffer.h"
-#include "../sync/barrier.h"
-#include "../shm/fdstore.h"
-#include "../state/value.h"
-#include "../state/dict.h"
-#include "../state/list.h"
+#include "../base/pid.h"
 #include "../shm/bell.h"
+#include "../shm/fdstore.h"
+#include "../sync/barrier.h"
+#include "../sync/condition.h"
 #include "../sync/event.h"
 #include "../sync/lock.h"
 #include "../sync/rlock.h"
 #include "../sync/semaphore.h"
+#include "../state/array.h"
+#include "../state/buffer.h"
+#include "../state/dict.h"
+#include "../state/list.h"
+#include "../state/value.h"
+#include "../msg/fd.h"
+#include "../msg/pipe.h"
+#include "../msg/queue.h"
 #include "deadlock.h"
 #include "keeper.h"
 #include "process.h"
-#include "../base/pid.h"
 #include "stdio.h"
 
 static const mp_type_ops *const types[MP_TYPES] = {
@@ -42,19 +42,19 @@ static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_LOCK] = &mp_lock_ops,
 	[MP_T_RLOCK] = &mp_rlock_ops,
 	[MP_T_SEMAPHORE] = &mp_semaphore_ops,
-	[MP_T_EVENT] = &mp_event_ops,
 	[MP_T_CONDITION] = &mp_condition_ops,
+	[MP_T_EVENT] = &mp_event_ops,
+	[MP_T_BARRIER] = &mp_barrier_ops,
 	[MP_T_VALUE] = &mp_value_ops,
 	[MP_T_ARRAY] = &mp_array_ops,
 	[MP_T_BUFFER] = &mp_buffer_ops,
-	[MP_T_BARRIER] = &mp_barrier_ops,
+	[MP_T_DICT] = &mp_dict_ops,
+	[MP_T_LIST] = &mp_list_ops,
 	[MP_T_QUEUE] = &mp_queue_ops,
 	[MP_T_JOINABLE_QUEUE] = &mp_joinable_queue_ops,
 	[MP_T_SIMPLE_QUEUE] = &mp_simple_queue_ops,
-	[MP_T_FD] = &mp_fd_ops,
 	[MP_T_PIPE] = &mp_pipe_ops,
-	[MP_T_DICT] = &mp_dict_ops,
-	[MP_T_LIST] = &mp_list_ops,
+	[MP_T_FD] = &mp_fd_ops,
 };
 
 /* ---- forks behind our back --------------------------------------------------- */
