@@ -129,8 +129,9 @@ static void close_queue(mp_self *me, mp_handle h, bool drop)
 static void destroy(mp_self *me, void *body)
 {
 	const mp_pipe *p = body;
-	close_queue(me, p->out, false);
+	/* In this order: who has read to the end cannot send any more. */
 	close_queue(me, p->in, true);
+	close_queue(me, p->out, false);
 }
 
 void mp_pipe_deafen(mp_self *me, mp_pipe *p)
