@@ -133,7 +133,7 @@ typedef struct mp_obj {
 	_Atomic uint64_t word;        /* state | type << 8 | generation << 32 */
 	_Atomic uint64_t body;        /* offset of the block that holds it */
 	mp_word claim;                /* aid of who creates or destroys it */
-	mp_word sent;                 /* 1: was ever listed by a message */
+	mp_word sent;                 /* 0: no message ever listed it; else when (collections) */
 	_Atomic uint64_t creator;     /* aid; for reports */
 	mp_word left;                 /* 1: who looked into it is to look who is left */
 	uint32_t pad[7];
@@ -170,7 +170,8 @@ typedef struct mp_header {
 	mp_word chunks_high;
 	mp_word objs_hint;            /* no free entry lies below (a hint) */
 	mp_word chunks_hint;          /* no free chunk lies below (a hint) */
-	_Atomic uint64_t sends;       /* handles sent so far: see object.c, collect */
+	mp_word collections;          /* begun so far, twice: see object.c, collect */
+	uint32_t pad0;
 	_Atomic int32_t warm;         /* allocated chunks that are free (a hint) */
 	mp_word processes;            /* counts process objects: their serial number */
 

@@ -8,7 +8,7 @@
 #include "bell.h"
 #include "eventcount.h"
 
-#define CANDIDATES 256
+#define CANDIDATES 1024
 
 static uint64_t word(unsigned state, enum mp_type type, uint32_t gen)
 {
@@ -236,8 +236,7 @@ void mp_obj_sending(mp_self *me, mp_handle h)
 {
 	mp_obj *o = entry_of(me->shm, h);
 	if (o)
-		atomic_store(&o->sent, 1);
-	atomic_fetch_add(&me->shm->h->sends, 1);
+		atomic_store(&o->sent, atomic_load(&me->shm->h->collections) | 1);
 }
 
 void mp_obj_entrust(mp_self *me, mp_handle h)
@@ -293,10 +292,16 @@ static void destroy(mp_self *me, uint32_t i)
 	atomic_store(&o->claim, 0);
 }
 
+/* Was it sent since this collection began? 0: ever. */
+static bool sent_since(const mp_obj *o, uint32_t began)
+{
+	uint32_t sent = atomic_load(&o->sent);
+	return sent && (!began || (int32_t)(sent - began) >= 0);
+}
+
 /* Destroys an object that nobody holds, if that is still so once it is marked
- * DYING; sends: what the count of sends must still be, NULL: nobody ever sent
- * it. */
-static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, const uint64_t *sends)
+ * DYING, and that was not sent since. */
+static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, uint32_t began)
 {
 	mp_shm *s = me->shm;
 	mp_obj *o = &s->objs[i];
@@ -310,8 +315,7 @@ static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, const uint64_t
 	w = (w & ~UINT64_C(0xff)) | MP_OBJ_DYING;
 	MP_CRASHPOINT("object.dying");
 	/* Bits first: who sent it held it, and may have left since. */
-	if (no_bits(s, holders(s, i)) &&
-	    (sends ? atomic_load(&s->h->sends) == *sends : !atomic_load(&o->sent)) &&
+	if (no_bits(s, holders(s, i)) && !sent_since(o, began) &&
 	    set_state(o, w, MP_OBJ_CONDEMNED)) {
 		MP_CRASHPOINT("object.condemned");
 		destroy(me, i);
@@ -342,7 +346,7 @@ static void left(mp_self *me, uint32_t i)
 		atomic_store(&o->left, 0);
 		mp_obj_loosened(me);
 	} else {
-		destroy_if_alone(me, i, w, NULL);
+		destroy_if_alone(me, i, w, 0);
 	}
 }
 
@@ -435,26 +439,42 @@ void mp_obj_leave(mp_self *me)
 
 /* ---- collecting what only messages could have kept -------------------------- */
 
-/* An object that nobody holds lives in messages alone, if at all. Candidates
- * are noted first, then the contents of all objects are searched for them. An
- * item that is taken and sent on meanwhile could hide from the search: but
- * sending counts (sends), and the taker's bit is set before the item is
- * finished; so a candidate that no message listed, that nobody holds now, and
- * in whose time nothing was sent, is garbage. A candidate that somebody got
- * hold of before its message was searched is searched itself: what it lists
- * lives by it. */
+/* An object that nobody holds lives in messages alone, if at all. A collection
+ * gets a number, then candidates are noted, then the contents of all objects
+ * are searched for them. An item that is taken and sent on meanwhile could
+ * hide from the search: but its taker's bit is set before the item is
+ * finished, and stays until it was sent, with the number that holds then; who
+ * sends with an older one had its bit when candidates were noted, or was done
+ * by then. So a candidate that no message listed, that nobody holds now, and
+ * that was not sent since, is garbage. One that was is searched itself: what
+ * it lists lives by it. That others send other things does not matter. */
 struct candidates {
 	uint32_t n, at;                /* at: where the next round begins */
+	uint32_t began;                /* the collection's number */
 	mp_handle h[CANDIDATES];
 	bool marked[CANDIDATES];
 };
 
+/* The first that is not before entry i: they are in order. */
+static uint32_t position(const struct candidates *c, uint32_t i)
+{
+	uint32_t lo = 0, hi = c->n;
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+		if (index_of(c->h[mid]) < i)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
 static void mark(void *ud, mp_handle h)
 {
 	struct candidates *c = ud;
-	for (uint32_t i = 0; i < c->n; i++)
-		if (c->h[i] == h)
-			c->marked[i] = true;
+	uint32_t k = position(c, index_of(h));
+	if (k < c->n && c->h[k] == h)
+		c->marked[k] = true;
 }
 
 /* Maybe just one that looks into it: that one then asks for a collection. */
@@ -487,15 +507,21 @@ static void search_in(mp_self *me, const mp_type_ops *ops, void *body, void *ud)
 
 static bool is_candidate(const struct candidates *c, uint32_t i)
 {
-	for (uint32_t k = 0; k < c->n; k++)
-		if (index_of(c->h[k]) == i)
-			return true;
-	return false;
+	uint32_t k = position(c, i);
+	return k < c->n && index_of(c->h[k]) == i;
 }
 
+/* Bits first, as always. */
 static bool lives(mp_shm *s, const struct candidates *c, uint32_t k)
 {
-	return c->marked[k] || !no_bits(s, holders(s, index_of(c->h[k])));
+	uint32_t i = index_of(c->h[k]);
+	return c->marked[k] || !no_bits(s, holders(s, i)) || sent_since(&s->objs[i], c->began);
+}
+
+static bool has_contents(const mp_shm *s, uint32_t i)
+{
+	const mp_type_ops *ops = ops_of(s, type_of(atomic_load(&s->objs[i].word)));
+	return ops && ops->contents;
 }
 
 /* A candidate that is listed somewhere lives, and so does what it lists. */
@@ -504,8 +530,9 @@ static void search_contents(mp_self *me, struct candidates *c)
 	uint32_t high = atomic_load(&me->shm->h->objs_high);
 	bool searched[CANDIDATES] = { false }, more = true;
 	for (uint32_t i = 1; i < high; i++)
-		if (!is_candidate(c, i))
+		if (has_contents(me->shm, i) && !is_candidate(c, i))
 			visit(me, i, search_in, c);
+	MP_CRASHPOINT("collect.searched");
 	while (more) {
 		more = false;
 		for (uint32_t k = 0; k < c->n; k++) {
@@ -523,18 +550,17 @@ void mp_obj_collect(mp_self *me)
 	struct candidates c = { .at = 1 };
 	atomic_store(&s->h->gc, 0);
 	do {
-		uint64_t sends = atomic_load(&s->h->sends);
+		c.began = (atomic_fetch_add(&s->h->collections, 2) + 2) | 1;
 		note_candidates(s, &c);
+		MP_CRASHPOINT("collect.noted");
 		if (c.n)
 			search_contents(me, &c);
 		for (uint32_t k = 0; k < c.n; k++) {
 			uint32_t i = index_of(c.h[k]);
 			uint64_t w = atomic_load(&s->objs[i].word);
 			if (!c.marked[k] && gen_of(w) == gen_of(c.h[k]) && state_of(w) == MP_OBJ_LIVE)
-				destroy_if_alone(me, i, w, &sends);
+				destroy_if_alone(me, i, w, c.began);
 		}
-		if (c.n && atomic_load(&s->h->sends) != sends)
-			atomic_store(&s->h->gc, 1);
 	} while (c.n == CANDIDATES);
 }
 

@@ -149,6 +149,90 @@ static void passed_on_and_on(mp_self *me)
 	h_audit(me, &before);
 }
 
+/* ---- collections ----------------------------------------------------------------- */
+
+static mp_handle hb, hc;
+
+static void send_by(mp_self *by, mp_handle to, mp_handle what)
+{
+	mp_out out;
+	uint32_t n;
+	h_make_with(by, 9, 100, what, &out);
+	CHECK_EQ(mp_queue_put(by, mp_queue_body(by->shm, to), &out, 1, 0, &n), 0);
+}
+
+static void receive_by(mp_self *by, mp_handle from, mp_handle what)
+{
+	mp_in in;
+	uint32_t n;
+	CHECK_EQ(mp_queue_get(by, mp_queue_body(by->shm, from), &in, 1, 0, &n), 0);
+	CHECK(in.nhandles == 1 && in.handles[0] == what);
+	mp_in_done(by, &in);
+}
+
+static void send_theirs(void) { send_by(&other, hq, theirs); }
+static void take_it(void) { receive_by(&other, hq, h); }
+static void send_it_on(void)
+{
+	send_by(&other, hb, h);
+	mp_obj_drop(&other, h);
+}
+
+/* What others send meanwhile keeps no garbage. */
+static void sent_meanwhile(mp_self *me)
+{
+	h_now("sent meanwhile");
+	h_queue(me, 0, &hq);
+	h_thread_self(me, &other);
+	create_theirs();
+	CHECK_EQ(mp_event_create(me, &h), 0);
+	send_by(me, hq, h);
+	receive_by(me, hq, h);
+	mp_obj_drop(me, h);
+	plan[0] = (struct moment){ "collect.noted", 0, send_theirs };
+	plan[1] = (struct moment){ "collect.searched", 0, send_theirs };
+	begin();
+	mp_obj_collect(me);
+	end();
+	CHECK(mp_obj_body(me->shm, h, MP_T_EVENT) == NULL);
+	CHECK(mp_obj_body(me->shm, theirs, MP_T_EVENT) != NULL);
+	mp_obj_drop(&other, theirs);
+	h_bury(me, other.aid);
+	mp_obj_drop(me, hq);
+	h_audit(me, &before);
+}
+
+/* What is taken before its message was searched, and sent on to where was
+ * searched before, lives; so does what it lists. */
+static void sent_on_meanwhile(mp_self *me)
+{
+	h_now("sent on meanwhile");
+	h_queue(me, 0, &hq);
+	h_queue(me, 0, &hb);
+	h_thread_self(me, &other);
+	h_queue(me, 0, &h);
+	CHECK_EQ(mp_event_create(me, &hc), 0);
+	send_by(me, h, hc);
+	mp_obj_drop(me, hc);
+	send_by(me, hq, h);
+	mp_obj_drop(me, h);
+	plan[0] = (struct moment){ "collect.noted", 0, take_it };
+	plan[1] = (struct moment){ "collect.searched", 0, send_it_on };
+	begin();
+	mp_obj_collect(me);
+	end();
+	CHECK(mp_obj_body(me->shm, h, MP_T_QUEUE) != NULL);
+	CHECK(mp_obj_body(me->shm, hc, MP_T_EVENT) != NULL);
+	receive_by(me, hb, h);
+	receive_by(me, h, hc);
+	mp_obj_drop(me, hc);
+	mp_obj_drop(me, h);
+	h_bury(me, other.aid);
+	mp_obj_drop(me, hb);
+	mp_obj_drop(me, hq);
+	h_audit(me, &before);
+}
+
 /* ---- actors ---------------------------------------------------------------------- */
 
 static mp_aid dead, second;
@@ -267,5 +351,7 @@ int main(void)
 	stolen_by_a_stranger(&me);
 	recycled_meanwhile(&me);
 	claimed_while_freed(&me);
+	sent_meanwhile(&me);
+	sent_on_meanwhile(&me);
 	return h_done("races of the living");
 }
