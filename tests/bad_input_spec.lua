@@ -208,6 +208,68 @@ describe("a limit of the shared memory", function()
   end)
 end)
 
+describe("a wrong argument", function()
+  after_each(support.clean)
+
+  -- What each expression says, a line each, without the place.
+  local function says(expressions)
+    local lines = { 'local mp = require "mp"' }
+    for _, e in ipairs(expressions) do
+      lines[#lines + 1] = ("print((select(2, pcall(function() %s end)):gsub('^[^ ]*:%%d+: ', '')))"):format(e)
+    end
+    local got = mprun { script(table.concat(lines, "\n")) }
+    assert.same({ "", 0 }, { got.err, got.status })
+    return got.out
+  end
+
+  it("of the module's functions is named with the call", function()
+    assert.equal([[
+mp.sleep: expected a number of seconds, got no value
+mp.sleep: expected a number of seconds, got string
+mp.configure: expected a table such as {memory = 2^30}, got number
+mp.on_signal: expected a signal's name, such as "USR1", got no value
+mp.on_signal: expected a signal's name, such as "USR1", got number
+mp.tcp: the kind must be "client" or "listener", got no value
+Queue:get_many: max must be a positive integer, got no value
+mp.Process: name must be a string, got number
+mp.Process: daemon must be true or false, got number
+]], says {
+      "mp.sleep()", "mp.sleep '1'", "mp.configure(5)", "mp.on_signal()", "mp.on_signal(15, print)",
+      "mp.tcp(0)", "mp.Queue():get_many()", "mp.Process { name = 5 }", "mp.Process { daemon = 1 }",
+    })
+  end)
+
+  it("that is missing, as the object before a dot, is told as that", function()
+    assert.equal([[
+Lock:release: expected a Lock, got no value (call it with a colon)
+Queue:put: expected a Queue, got number (call it with a colon)
+Dict:keys: expected a Dict, got no value (call it with a colon)
+Dict:update: expected (key, function) or (table), got no value as the function
+]], says { "mp.Lock().release()", "mp.Queue().put(1)", "mp.Dict().keys()", "mp.Dict():update 'k'" })
+  end)
+
+  it("is a field that an object does not have to set", function()
+    local rest = " cannot be set; what is to be shared goes into an mp.Value or mp.Dict\n"
+    assert.equal("Lock: field owner" .. rest .. "Queue: field 1" .. rest .. "Semaphore: field value" .. rest,
+      says { "mp.Lock().owner = 5", "mp.Queue()[1] = 2", "mp.Semaphore().value = 2" })
+  end)
+
+  it("is a list's n that no list has; a long one can be interrupted", function()
+    assert.equal("Queue:put_many: the list's n must be a count, got 1099511627776\n",
+      says { "mp.Queue():put_many { n = 1 << 40 }" })
+    local got = mprun { script [[
+      local me, q = mp.getpid(), mp.Queue()
+      mp.on_signal("USR1", function() error "stop" end)
+      mp.spawn(function()
+        mp.sleep(0.2)
+        os.execute("kill -USR1 " .. me)
+      end)
+      print(pcall(q.put_many, q, { n = 2147483647 }))
+      print(q:qsize())]] }
+    assert.is_truthy(got.out:find "^false\t[^\n]*stop\n0\n$", got.out .. got.err)
+  end)
+end)
+
 describe("what cannot be sent", function()
   after_each(support.clean)
 

@@ -41,6 +41,20 @@ describe("mp.fd", function()
     assert.equal("sender, receiver", support.read(path))
   end)
 
+  it("takes the standard streams, which are files as others", function()
+    local got = support.mprun { "-e", [[
+      io.write "1 "
+      local fd = mp.fd(io.stdout)
+      local p = mp.spawn(function()
+        local out <close> = mp.fdopen(fd, "a")
+        out:write "2 "
+      end)
+      p:join()
+      io.write "3\n"
+      io.stderr:write(mp.fd(io.stderr):fileno() > 2 and "4" or "?")]] }
+    assert.same({ "1 2 3\n", "4", 0 }, { got.out, got.err, got.status })
+  end)
+
   it("travels as an argument, an upvalue and a result, to any process", function()
     local f, path = scratch()
     local fd = mp.fd(f)

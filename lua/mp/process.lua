@@ -78,6 +78,12 @@ function Process:init(options)
   if kwargs ~= nil and type(kwargs) ~= "table" then
     fail(3, "mp.Process", "kwargs must be a table, got %s", type(kwargs))
   end
+  if options.name ~= nil and type(options.name) ~= "string" then
+    fail(3, "mp.Process", "name must be a string, got %s", type(options.name))
+  end
+  if options.daemon ~= nil and type(options.daemon) ~= "boolean" then
+    fail(3, "mp.Process", "daemon must be true or false, got %s", type(options.daemon))
+  end
   f[TARGET], f[ARGS], f[KWARGS] = target, args, kwargs
   if options.name ~= nil then self.name = options.name end
   if options.daemon ~= nil then self.daemon = options.daemon end

@@ -3,6 +3,13 @@
  * SPDX-License-Identifier: MIT */
 #include "args.h"
 
+#include <limits.h>
+
+const char *mp_arg_text(lua_State *L, int arg)
+{
+	return lua_isnone(L, arg) ? "no value" : luaL_tolstring(L, arg, NULL);
+}
+
 uint64_t mp_arg_size(lua_State *L, int arg, const char *call, const char *what)
 {
 	int is;
@@ -23,7 +30,7 @@ lua_Integer mp_arg_list(lua_State *L, int idx, const char *call)
 	if (lua_rawget(L, idx) != LUA_TNIL) {
 		int isint;
 		n = lua_tointegerx(L, -1, &isint);
-		if (!isint || n < 0)
+		if (!isint || n < 0 || n > INT_MAX)
 			mp_misuse(L, call, "the list's n must be a count, got %s",
 			          luaL_tolstring(L, -1, NULL));
 	}

@@ -9,7 +9,10 @@
 
 /* A whole number that is not negative; what names it in errors. */
 uint64_t mp_arg_size(lua_State *L, int arg, const char *call, const char *what);
-/* How long a list is: its field n, or its border. */
+/* An argument as an error shows it, on the stack. */
+const char *mp_arg_text(lua_State *L, int arg);
+/* How long a list is: its field n, which is an int as table.pack's, or its
+ * border. */
 lua_Integer mp_arg_list(lua_State *L, int idx, const char *call);
 /* mp_fail for an object of n elements of that size; what can never fit is
  * told so. */

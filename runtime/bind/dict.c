@@ -364,7 +364,7 @@ static int dict_update(lua_State *L)
 		return 0;
 	}
 	if (!lua_isfunction(L, 3) && !luaL_getmetafield(L, 3, "__call"))
-		mp_misuse(L, update_call, "expected (key, function) or (table), got a %s as "
+		mp_misuse(L, update_call, "expected (key, function) or (table), got %s as "
 		          "the function", luaL_typename(L, 3));
 	return update(L, false);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "../proc/stdio.h"
+#include "args.h"
 #include "bind.h"
 
 /* ---- any argument as a descriptor -------------------------------------------------- */
@@ -38,7 +39,7 @@ static int file_fd(lua_State *L, const luaL_Stream *s, const char *call)
 		mp_misuse(L, call, "the file is closed");
 	mp_stdio_flush();
 	fflush(s->f);
-	return fileno(s->f);
+	return s->f == stdout ? STDOUT_FILENO : fileno(s->f);  /* stdio.h */
 }
 
 /* Pushes the method that gives the descriptor of the object at arg. */
@@ -334,7 +335,7 @@ static int mp_tcp(lua_State *L)
 	bool listener = strcmp(kind, "listener") == 0;
 	if (!listener && strcmp(kind, "client") != 0)
 		mp_misuse(L, call, "the kind must be \"client\" or \"listener\", got %s",
-		          luaL_tolstring(L, 2, NULL));
+		          mp_arg_text(L, 2));
 	lua_settop(L, 2);
 	source s = open_source(L, call);
 	const char *why = socket_refused(s.fd, listener);

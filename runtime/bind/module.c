@@ -131,7 +131,9 @@ static int mp_sleep(lua_State *L)
 	static const char call[] = "mp.sleep";
 	mp_state *st = mp_state_of(L);
 	int64_t deadline;
-	luaL_checknumber(L, 1);
+	if (lua_type(L, 1) != LUA_TNUMBER)
+		mp_misuse(L, call, "expected a number of seconds, got %s",
+		          luaL_typename(L, 1));
 	deadline = mp_arg_timeout(L, 1, call);
 	if (st->me)
 		mp_state_self(L, st, call);
@@ -184,7 +186,9 @@ static uint64_t bytes_option(lua_State *L, const char *call, const char *key)
 static void check_options(lua_State *L, const char *call)
 {
 	static const char *const known[] = { "memory", "processes", "start" };
-	luaL_checktype(L, 1, LUA_TTABLE);
+	if (!lua_istable(L, 1))
+		mp_misuse(L, call, "expected a table such as {memory = 2^30}, got %s",
+		          luaL_typename(L, 1));
 	lua_pushnil(L);
 	while (lua_next(L, 1)) {
 		bool ok = false;

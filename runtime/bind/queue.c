@@ -14,6 +14,8 @@
 
 /* Messages moved at a time by put_many and get_many; they lie on the stack. */
 #define BATCH 128
+/* Items of a list that are looked at before signals get their turn. */
+#define MANY (1 << 20)
 
 /* The call's name in errors, by the type that the method belongs to. */
 static const char *call_of(lua_State *L, const char *const names[3])
@@ -128,6 +130,8 @@ static void check(lua_State *L, many *m)
 	m->checked = true;
 	for (m->at = m->next; m->at <= m->last; m->at++) {
 		mp_encoded e;
+		if (m->at % MANY == 0)
+			mp_interrupt(L, m->r->st);
 		int t = lua_rawgeti(L, 1, m->at);
 		if (t != LUA_TNIL && t != LUA_TBOOLEAN && t != LUA_TNUMBER
 		    && t != LUA_TSTRING)
@@ -365,7 +369,7 @@ static lua_Integer arg_max(lua_State *L, const char *call)
 		max = lua_tointegerx(L, 2, &isint);
 	if (!isint || max < 1)
 		mp_misuse(L, call, "max must be a positive integer, got %s",
-		          luaL_tolstring(L, 2, NULL));
+		          mp_arg_text(L, 2));
 	return max;
 }
 

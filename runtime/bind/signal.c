@@ -286,9 +286,12 @@ static void give_back(mp_state *st, int sig)
 static int mp_on_signal(lua_State *L)
 {
 	static const char call[] = "mp.on_signal";
-	const char *name = luaL_checkstring(L, 1);
-	int sig = number_of(name);
 	mp_state *st = mp_state_of(L);
+	if (lua_type(L, 1) != LUA_TSTRING)
+		mp_misuse(L, call, "expected a signal's name, such as \"USR1\", got %s",
+		          luaL_typename(L, 1));
+	const char *name = lua_tostring(L, 1);
+	int sig = number_of(name);
 	if (!sig)
 		mp_misuse(L, call, "no signal '%s'", name);
 	if (sig == SIGKILL || sig == SIGSTOP)

@@ -309,6 +309,15 @@ static int ref_tostring(lua_State *L)
 	return 1;
 }
 
+/* For the types that have no field to set. */
+static int ref_newindex(lua_State *L)
+{
+	const char *field = luaL_tolstring(L, 2, NULL);
+	lua_getfield(L, lua_upvalueindex(1), "__name");
+	mp_misuse(L, lua_tostring(L, -1), "field %s cannot be set; what is to be "
+	          "shared goes into an mp.Value or mp.Dict", field);
+}
+
 /* Sets t[name] = f for those whose name begins with "__", or for the others.
  * The table of methods lies behind the metatable. */
 static void set_functions(lua_State *L, int t, int meta, enum mp_type type,
@@ -329,7 +338,8 @@ void mp_type_define(lua_State *L, enum mp_type type, const char *name, const lua
 {
 	static const luaL_Reg common[] = {
 		{ "__gc", ref_gc }, { "__close", ref_close },
-		{ "__tostring", ref_tostring }, { NULL, NULL }
+		{ "__tostring", ref_tostring }, { "__newindex", ref_newindex },
+		{ NULL, NULL }
 	};
 	int top = lua_gettop(L), meta = top + 1, index = top + 2;
 	mp_state_of(L);
@@ -381,9 +391,10 @@ mp_ref *mp_ref_self(lua_State *L, const char *call)
 		lua_pop(L, 1);
 	}
 	if (!same) {
+		const char *got = luaL_typename(L, 1);  /* before 1 is what is pushed */
 		lua_getfield(L, lua_upvalueindex(1), "__name");
 		mp_misuse(L, call, "expected a %s, got %s (call it with a colon)",
-		          lua_tostring(L, -1), luaL_typename(L, 1));
+		          lua_tostring(L, -1), got);
 	}
 	if (!r->h || !r->st->me) {
 		lua_getfield(L, lua_upvalueindex(1), "__name");
