@@ -310,8 +310,10 @@ describe("Barrier", function()
     assert.equal(2, b.n_waiting)
     go:set()
     assert.same({ 1, 2 }, { (two[1]:result(20)), (two[2]:result(20)) })
-    assert.equal(2, b:wait(20))
-    assert.equal(1, (third:result(20)))
+    -- It may have begun to wait only after this one: the two are a pass.
+    local numbers = { (b:wait(20)), (third:result(20)) }
+    table.sort(numbers)
+    assert.same({ 1, 2 }, numbers)
   end)
 
   it("a handler that raises out of the wait breaks it, another does not", function()
