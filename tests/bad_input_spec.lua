@@ -414,10 +414,13 @@ describe("in the middle of a flow", function()
   end)
 end)
 
+-- The same, when the script is over and its processes are joined.
+local OVER = PLAIN:gsub("mp.Queue%(%):get%(60%)\n", "")
+
 describe("a signal for the whole group", function()
   after_each(support.clean)
 
-  for name, text in pairs { ["a flow"] = FLOW, ["a plain script"] = PLAIN } do
+  for name, text in pairs { ["a flow"] = FLOW, ["a plain script"] = PLAIN, ["the end"] = OVER } do
     it("ends " .. name .. " with one line", function()
       for signal, says in pairs { INT = "130\nleft: 0\n", TERM = "143\nleft: 0\n" } do
         local got = middle(text, "kill -" .. signal .. " -$P; wait $P; echo $?; gone")

@@ -12,6 +12,8 @@
  * SPDX-License-Identifier: MIT */
 #include "bind.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -25,6 +27,9 @@ static mp_state *open_states;
 
 /* mprun's: processes waited for each other until they were ended. */
 static bool deadlocked;
+
+/* mprun's: the signal that ended the wait for the children, 0: none did. */
+static int ended_by;
 
 /* ---- the end ---------------------------------------------------------------------- */
 
@@ -47,6 +52,7 @@ static int interrupt_protected(lua_State *L)
  * force. */
 static void await_children(lua_State *L, mp_state *st)
 {
+	bool before = st->interrupted;
 	st->rt->ending = true;
 	while (!st->interrupted && !st->forced &&
 	       mp_process_end_children(st->rt) == MP_INTERRUPTED) {
@@ -56,7 +62,13 @@ static void await_children(lua_State *L, mp_state *st)
 			break;
 		}
 	}
+	/* The children may have met the signal first, and ended before us. */
+	lua_pushcfunction(L, interrupt_protected);
+	if (lua_pcall(L, 0, 0, 0) != LUA_OK)
+		lua_pop(L, 1);
 	deadlocked = deadlocked || (st->standalone && st->forced);
+	if (st->standalone && st->interrupted && !before)
+		ended_by = st->signal;
 }
 
 static void unlist(mp_state *st)
@@ -128,12 +140,15 @@ static void at_exit(void)
 		}
 		mp_runtime_close(st->rt, MP_GRACE);
 	}
-	if (!deadlocked)
+	if (!deadlocked && !ended_by)
 		return;
 	/* Met after the script's own status was chosen. */
 	fflush(NULL);
 	mp_stdio_flush();
-	_exit(MP_EXIT_DEADLOCK);
+	if (deadlocked)
+		_exit(MP_EXIT_DEADLOCK);
+	fputs(ended_by == SIGINT ? "mprun: interrupted\n" : "mprun: terminated\n", stderr);
+	_exit(128 + ended_by);
 }
 
 void mp_exit_opened(mp_state *st)
