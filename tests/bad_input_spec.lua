@@ -233,9 +233,12 @@ mp.tcp: the kind must be "client" or "listener", got no value
 Queue:get_many: max must be a positive integer, got no value
 mp.Process: name must be a string, got number
 mp.Process: daemon must be true or false, got number
+mp.unpack: expected a string, got no value
+mp.unpack: expected a table such as {functions = true}, got number
 ]], says {
       "mp.sleep()", "mp.sleep '1'", "mp.configure(5)", "mp.on_signal()", "mp.on_signal(15, print)",
       "mp.tcp(0)", "mp.Queue():get_many()", "mp.Process { name = 5 }", "mp.Process { daemon = 1 }",
+      "mp.unpack()", "mp.unpack('', 5)",
     })
   end)
 

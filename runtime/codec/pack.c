@@ -43,7 +43,9 @@ static int flags_of(lua_State *L)
 	int flags = MP_CODEC_NO_FUNCTIONS | MP_CODEC_NO_HANDLES;
 	if (lua_isnoneornil(L, 2))
 		return flags;
-	luaL_checktype(L, 2, LUA_TTABLE);
+	if (!lua_istable(L, 2))
+		luaL_error(L, "mp.unpack: expected a table such as {functions = true}, got %s",
+		           luaL_typename(L, 2));
 	lua_getfield(L, 2, "functions");
 	if (lua_toboolean(L, -1))
 		flags = MP_CODEC_NO_HANDLES;
@@ -53,7 +55,9 @@ static int flags_of(lua_State *L)
 int mp_unpack(lua_State *L)
 {
 	size_t len;
-	const char *s = luaL_checklstring(L, 1, &len);
+	const char *s = lua_tolstring(L, 1, &len);
+	if (!s)
+		return luaL_error(L, "mp.unpack: expected a string, got %s", luaL_typename(L, 1));
 	int flags = flags_of(L);
 	int n = mp_decode_try(L, mp_codec_of(L, NULL), s, len, flags);
 	if (n >= 0)
