@@ -7,6 +7,9 @@
 #include "sleep.h"
 
 #define TURNS 400  /* of spinning: about as long as a wake-up takes */
+#define CROWD 200  /* where more actors run than there are processors */
+#define APART 16   /* turns between two looks at most: a look takes the line away
+                    * from the owner, who holds it for a few turns only */
 
 /* Takes it if it is free or its owner is known dead. -1: neither. */
 static int seize(mp_self *me, mp_word *w, uint32_t v)
@@ -19,14 +22,23 @@ static int seize(mp_self *me, mp_word *w, uint32_t v)
 	return atomic_compare_exchange_strong(w, &v, me->aid | MP_WAIT) ? rc : -1;
 }
 
+static int turns(const mp_self *me)
+{
+	int n = mp_spin_turns(me, TURNS);
+	return n || me->spin >= 0 || me->shm->h->ncpu == 1 ? n : CROWD;
+}
+
 static bool spin(mp_self *me, mp_word *w)
 {
-	for (int i = mp_spin_turns(me, TURNS); i > 0; i--) {
+	int left = turns(me);
+	for (int apart = 1; left > 0; apart = apart < APART ? apart * 2 : apart) {
 		uint32_t v = atomic_load_explicit(w, memory_order_relaxed);
 		if (v == 0 && atomic_compare_exchange_weak_explicit(w, &v, me->aid,
 		        memory_order_acquire, memory_order_relaxed))
 			return true;
-		mp_pause();
+		for (int i = 0; i < apart; i++)
+			mp_pause();
+		left -= apart;
 	}
 	return false;
 }
