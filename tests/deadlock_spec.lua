@@ -161,8 +161,8 @@ wait()
 
 case("rlocks", [[
 local a, b, e = mp.RLock(), mp.RLock(), mp.Event()
-local p = mp.spawn(function() b:acquire() e:set() a:with(print) end)
 a:acquire()
+mp.spawn(function() b:acquire() e:set() a:with(print) end)
 e:wait()
 b:acquire()
 ]])
