@@ -78,7 +78,9 @@ int64_t mp_arg_timeout(lua_State *L, int arg, const char *call)
 		mp_misuse(L, call, "the timeout must be a number of seconds, got %s",
 		          luaL_typename(L, arg));
 	s = lua_tonumber(L, arg);
-	if (isnan(s) || s < 0)
+	if (isnan(s))
+		mp_misuse(L, call, "the timeout must not be negative, nor NaN");
+	if (s < 0)
 		mp_misuse(L, call, "the timeout must not be negative, got %f", (LUAI_UACNUMBER)s);
 	return mp_deadline(s);
 }
