@@ -40,6 +40,7 @@ typedef struct mp_msg {
 	size_t len;                /* of all parts, bytes */
 	const mp_handle *handles;
 	uint32_t nhandles;
+	mp_part first;             /* these bytes before the parts (not in len); may be none */
 	uint16_t label;            /* for the floors above; carried along */
 } mp_msg;
 
@@ -126,8 +127,15 @@ void mp_works_free(mp_self *me);
  * or mp_queue_release gives them back; ins point into shared memory. */
 int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                    int64_t deadline, uint32_t *ngot);
+/* Sets the label of what I have leased: whoever leases it next, should I die
+ * or give it back, sees it. */
+void mp_queue_mark(mp_self *me, uint16_t label);
 /* Gives everything leased back to the head of its queue. */
 void mp_queue_release(mp_self *me);
+
+/* Takes out every message that still waits and whose bytes, those after the
+ * handle list, begin with id; what others have leased stays theirs. How many. */
+uint32_t mp_queue_withdraw(mp_self *me, mp_queue *q, uint64_t id);
 
 /* One output of a commit. */
 typedef struct mp_batch {

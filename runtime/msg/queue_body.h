@@ -97,7 +97,11 @@ void mp_cell_fill(mp_self *me, mp_queue *q, mp_cell *c, mp_out *out);
 mp_seg *mp_seg_next(mp_self *me, mp_seg *seg);
 void mp_queue_published(mp_self *me, mp_queue *q, uint32_t n);
 
-/* head latched: one more cell of seg is done. */
+/* head latched: the first message, *seg its segment; the head stands there
+ * then. NULL: there is none. */
+mp_cell *mp_queue_first(mp_self *me, mp_queue *q, mp_seg **seg);
+/* head latched: one more cell was taken; one more cell of seg is done. */
+void mp_queue_count_taken(mp_queue *q);
 void mp_queue_count_done(mp_queue *q, mp_seg *seg);
 /* head latched: frees segments that are all done. */
 void mp_queue_retire(mp_self *me, mp_queue *q);

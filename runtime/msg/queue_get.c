@@ -16,7 +16,7 @@ void mp_queue_count_done(mp_queue *q, mp_seg *seg)
 	                      memory_order_relaxed);
 }
 
-static void count_taken(mp_queue *q)
+void mp_queue_count_taken(mp_queue *q)
 {
 	atomic_store_explicit(&q->taken, atomic_load_explicit(&q->taken, memory_order_relaxed) + 1,
 	                      memory_order_relaxed);
@@ -62,6 +62,36 @@ void mp_queue_repair_head(mp_self *me, mp_queue *q)
 	atomic_store(&q->head_seg, head_seg);
 	atomic_store(&q->head, head);
 	MP_CRASHPOINT("head.repaired");
+}
+
+static void head_moves(mp_queue *q)
+{
+	atomic_store_explicit(&q->head, atomic_load_explicit(&q->head, memory_order_relaxed) + 1,
+	                      memory_order_release);
+}
+
+mp_cell *mp_queue_first(mp_self *me, mp_queue *q, mp_seg **seg)
+{
+	for (;;) {
+		uint64_t i, next;
+		unsigned st;
+		*seg = mp_seg_at(me, atomic_load_explicit(&q->head_seg, memory_order_relaxed));
+		i = atomic_load_explicit(&q->head, memory_order_relaxed) - (*seg)->base;
+		if (i == MP_CELLS) {
+			next = atomic_load_explicit(&(*seg)->next, memory_order_acquire);
+			if (!next)
+				return NULL;
+			atomic_store_explicit(&q->head, mp_seg_at(me, next)->base, memory_order_release);
+			atomic_store_explicit(&q->head_seg, next, memory_order_release);
+			continue;
+		}
+		st = mp_cell_state(&(*seg)->cells[i]);
+		if (st == MP_CELL_READY)
+			return &(*seg)->cells[i];
+		if (st == MP_CELL_EMPTY)
+			return NULL;
+		head_moves(q);  /* others': behind it something came back */
+	}
 }
 
 void mp_queue_lock_head(mp_self *me, mp_queue *q)
@@ -135,7 +165,7 @@ static void consume(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in
 	MP_CRASHPOINT("get.copied");
 	mp_cell_done(c);
 	MP_CRASHPOINT("get.done");
-	count_taken(q);
+	mp_queue_count_taken(q);
 	mp_queue_count_done(q, seg);
 }
 
@@ -147,7 +177,7 @@ static mp_lease lend(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, unsigned
 	MP_CRASHPOINT("lease.counted");
 	atomic_store_explicit(&c->state, mp_cell_word(kind, me->aid), memory_order_release);
 	MP_CRASHPOINT("lease.leased");
-	count_taken(q);
+	mp_queue_count_taken(q);
 	return (mp_lease){
 		.queue = mp_off(me->shm, q), .cell = mp_off(me->shm, c),
 		.seg = mp_off(me->shm, seg), .block = mp_cell_block(c),
@@ -211,31 +241,16 @@ static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_
 	/* Before the look: what was put before it closed is seen by the look. */
 	uint32_t closed = atomic_load_explicit(&q->closed, memory_order_acquire);
 	bool refused = false;
+	mp_cell *c;
+	mp_seg *seg;
 	int rc;
 	*n = 0;
 	mp_queue_lock_head(me, q);
-	while (*n < max) {
-		uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
-		mp_seg *seg = mp_seg_at(me, atomic_load_explicit(&q->head_seg, memory_order_relaxed));
-		uint64_t i = head - seg->base;
-		unsigned st;
-		if (i == MP_CELLS) {
-			uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
-			if (!next)
-				break;
-			atomic_store_explicit(&q->head, mp_seg_at(me, next)->base, memory_order_release);
-			atomic_store_explicit(&q->head_seg, next, memory_order_release);
-			continue;
-		}
-		st = mp_cell_state(&seg->cells[i]);
-		if (st == MP_CELL_EMPTY)
+	while (*n < max && (c = mp_queue_first(me, q, &seg)) != NULL) {
+		if ((refused = !acceptable(me, t, c, &ins[*n])))
 			break;
-		if (st == MP_CELL_READY) {  /* others: behind them something came back */
-			if ((refused = !acceptable(me, t, &seg->cells[i], &ins[*n])))
-				break;
-			t->take(me, q, seg, &seg->cells[i], &ins[(*n)++]);
-		}
-		atomic_store_explicit(&q->head, head + 1, memory_order_release);
+		t->take(me, q, seg, c, &ins[(*n)++]);
+		head_moves(q);
 	}
 	if (*n)
 		mp_queue_retire(me, q);

@@ -16,6 +16,10 @@ static void gather(const mp_msg *m, unsigned char *to)
 		memcpy(to + sizeof head, m->handles, m->nhandles * sizeof *m->handles);
 		to += sizeof head + m->nhandles * sizeof *m->handles;
 	}
+	if (m->first.len) {
+		memcpy(to, m->first.data, m->first.len);
+		to += m->first.len;
+	}
 	for (size_t i = 0; i < m->nparts; i++) {
 		memcpy(to, m->parts[i].data, m->parts[i].len);
 		to += m->parts[i].len;
@@ -41,7 +45,7 @@ uint32_t mp_message_handles(const unsigned char *data, uint32_t len, uint8_t fla
 int mp_out_make(mp_self *me, const mp_msg *m, mp_out *out)
 {
 	size_t list = m->nhandles ? 8 + m->nhandles * sizeof *m->handles : 0;
-	uint64_t total = (uint64_t)m->len + list;
+	uint64_t total = (uint64_t)m->first.len + m->len + list;
 	int rc;
 	if (total > UINT32_MAX)
 		return MP_TOOBIG;
