@@ -60,6 +60,11 @@ int mp_ec_wait(mp_self *me, mp_ec *ec, bool (*ready)(void *arg), void *arg,
 		uint32_t seen = mp_ec_prepare(ec);
 		if (ready(arg))
 			break;
+		/* Woken for nothing that it waits for: by a sweep, perhaps. */
+		if (sl.begun && !as->quiet && me->interrupted && me->interrupted(me, me->ud)) {
+			rc = MP_INTERRUPTED;
+			break;
+		}
 		rc = mp_sleep_on(&sl, ec, seen, MP_SLICE);
 	}
 	mp_sleep_end(&sl);
