@@ -25,6 +25,8 @@ typedef struct mp_state {
 	mp_self *me;               /* NULL until the runtime is open, and once it is closed */
 	mp_codec *codec;
 	volatile int signals;      /* a signal waits for the next safe point */
+	mp_aid watched;            /* a wait is interrupted when this actor is gone; 0: nobody */
+	const _Atomic int64_t *leave;  /* ... or when this is positive; NULL: none */
 	bool interrupted;          /* SIGINT or SIGTERM was raised as an error (standalone) */
 	int signal;                /* which */
 	bool hosted;               /* a host runs the script and gets its error: nothing is printed */
@@ -161,5 +163,6 @@ void mp_open_list(lua_State *L);
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit, core.wait */
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit */
 void mp_open_wait(lua_State *L);
+void mp_open_task(lua_State *L);   /* internals for pools: core.task_put, ... */
 
 #endif

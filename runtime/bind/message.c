@@ -41,6 +41,17 @@ int mp_message_make(lua_State *L, mp_state *st, int first, int n,
 	return mp_out_make(st->me, &m, out);
 }
 
+int mp_message_make_task(lua_State *L, mp_state *st, uint64_t id, int first, int n,
+                         const char *call, mp_out *out)
+{
+	mp_encoded e;
+	mp_encode(L, st->codec, first, n, call, &e);
+	mp_msg m = { .parts = e.parts, .nparts = e.nparts, .len = e.len,
+	             .handles = e.handles, .nhandles = e.nhandles,
+	             .first = { &id, sizeof id } };
+	return mp_out_make(st->me, &m, out);
+}
+
 void mp_message_interrupt(lua_State *L, mp_ref *r, const char *call)
 {
 	mp_interrupt(L, r->st);

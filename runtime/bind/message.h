@@ -20,6 +20,10 @@ extern const mp_codec_hooks mp_message_hooks;
 int mp_message_make(lua_State *L, mp_state *st, int first, int n,
                     const char *call, mp_out *out);
 
+/* The same of a task or a result: its id comes first. */
+int mp_message_make_task(lua_State *L, mp_state *st, uint64_t id, int first, int n,
+                         const char *call, mp_out *out);
+
 /* Pushes the values of a message that was taken, and finishes it, also if
  * that raises (a leased one stays in work). Returns how many values. */
 int mp_message_open(lua_State *L, mp_state *st, mp_in *in, const char *call);

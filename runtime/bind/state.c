@@ -188,9 +188,12 @@ static void note_place(void *ud)
 	}
 }
 
+/* Is there more to do for who waits than to wait? */
 static int asked(void *ud)
 {
-	return ((mp_state *)ud)->signals;
+	const mp_state *st = ud;
+	return st->signals || (st->watched && mp_gone(&st->rt->shm, st->watched)) ||
+	       (st->leave && atomic_load_explicit(st->leave, memory_order_relaxed) > 0);
 }
 
 static void open_runtime(lua_State *L, mp_state *st, const char *call)
