@@ -22,10 +22,27 @@ static const char state_key, types_key, refs_key, running_key;
 
 /* ---- failures ------------------------------------------------------------------ */
 
+/* Pushes the place of who called, as luaL_where does. Where one of our modules
+ * did, for the script, it is the script's. */
+static void where(lua_State *L)
+{
+	lua_Debug ar;
+	for (int level = 1; lua_getstack(L, level, &ar) && lua_getinfo(L, "Sl", &ar); level++) {
+		bool ours = strncmp(ar.source, "=mp/", 4) == 0;
+		if (level == 1 && !ours)
+			break;
+		if (ours || ar.currentline <= 0)
+			continue;
+		luaL_where(L, level);
+		return;
+	}
+	luaL_where(L, 1);
+}
+
 _Noreturn void mp_misuse(lua_State *L, const char *call, const char *fmt, ...)
 {
 	va_list args;
-	luaL_where(L, 1);
+	where(L);
 	lua_pushfstring(L, "%s: ", call);
 	va_start(args, fmt);
 	lua_pushvfstring(L, fmt, args);
