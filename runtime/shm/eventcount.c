@@ -29,9 +29,9 @@ int mp_ec_notify_slow(mp_ec *ec, int n)
 
 /* Where strangers keep the processors busy, who spins only keeps whoever is
  * waited for from running: spins while that has helped of late. */
-static bool spin(mp_self *me, bool (*ready)(void *arg), void *arg)
+bool mp_ec_spin(mp_self *me, uint32_t looks, bool (*ready)(void *arg), void *arg)
 {
-	int i = mp_spin_turns(me, TURNS);
+	int i = mp_spin_turns(me, TURNS) / (int)looks;
 	if (i == 0 || (me->spin < 0 && me->vain >= VAIN && ++me->waited % TRY))
 		return false;
 	for (; i > 0; i--) {
@@ -54,7 +54,7 @@ int mp_ec_wait(mp_self *me, mp_ec *ec, bool (*ready)(void *arg), void *arg,
 		return MP_OK;
 	if (deadline == 0)
 		return MP_TIMEOUT;
-	if (spin(me, ready, arg))
+	if (mp_ec_spin(me, 1, ready, arg))
 		return MP_OK;
 	while (rc == MP_OK) {
 		uint32_t seen = mp_ec_prepare(ec);

@@ -29,6 +29,10 @@ typedef mp_word mp_ec;
 int mp_ec_wait(mp_self *me, mp_ec *ec, bool (*ready)(void *arg), void *arg,
                int64_t deadline, const mp_wait *as);
 
+/* The spinning alone: true if ready(arg) was, which looks at so many things,
+ * at least one. Says false at once where it would not help. */
+bool mp_ec_spin(mp_self *me, uint32_t looks, bool (*ready)(void *arg), void *arg);
+
 int mp_ec_notify_slow(mp_ec *ec, int n);
 
 /* Orders what was published before the look for sleepers. A publisher's last

@@ -35,6 +35,68 @@ static void *thread(void *arg)
 	return NULL;
 }
 
+static bool looked(void *arg)
+{
+	++*(uint32_t *)arg;
+	return false;
+}
+
+/* The turns are for looks, not for calls that look at many things. */
+static void spins(mp_self *me)
+{
+	for (uint32_t looks = 1; looks <= 16; looks++) {
+		uint32_t n = 0;
+		me->spin = 12;
+		CHECK(!mp_ec_spin(me, looks, looked, &n));
+		CHECK_EQ(n, 12 / looks);
+	}
+	me->spin = -1;
+}
+
+static _Atomic uint32_t over;
+static uint32_t slices;
+
+static int told(mp_self *me, void *ud)
+{
+	(void)me, (void)ud;
+	return 1;
+}
+
+static void count_slice(mp_self *me, void *ud)
+{
+	(void)me, (void)ud;
+	slices++;
+}
+
+static void *disturb(void *arg)
+{
+	while (!atomic_load(&over)) {
+		mp_ec_notify(arg, 1);
+		usleep(100);
+	}
+	return NULL;
+}
+
+/* Woken for nothing it asks whether to go on, before its slice is over. */
+static void woken_in_vain(mp_self *me)
+{
+	static const mp_wait as = { .what = MP_W_EVENT };
+	static mp_ec ec;
+	pthread_t th;
+	uint32_t n = 0;
+	me->interrupted = told;
+	me->slice = count_slice;
+	CHECK_EQ(pthread_create(&th, NULL, disturb, &ec), 0);
+	do {
+		slices = 0;
+		CHECK_EQ(mp_ec_wait(me, &ec, looked, &n, mp_deadline(30), &as), MP_INTERRUPTED);
+	} while (slices);
+	atomic_store(&over, 1);
+	pthread_join(th, NULL);
+	me->interrupted = NULL;
+	me->slice = NULL;
+}
+
 int main(void)
 {
 	mp_shm shm;
@@ -58,6 +120,10 @@ int main(void)
 		h_bury(&me, other.aid);
 	}
 	me.spin = -1;
+	h_now("spinning alone");
+	spins(&me);
+	h_now("woken in vain");
+	woken_in_vain(&me);
 	h_now("events");
 	CHECK_EQ(mp_event_create(&me, &h), 0);
 	mp_event *e = mp_obj_body(&shm, h, MP_T_EVENT);
