@@ -335,6 +335,33 @@ describe("mp.wait", function()
     w:close()
   end)
 
+  it("is given to whoever watches results, and to a table's __mp_result", function()
+    local q = mp.Queue()
+    local future = setmetatable({}, { __mp_result = function(list, timeout)
+      return "future", list, timeout
+    end })
+    local list = { q, future }
+    assert.same({ "future", list, 3 }, { mp.wait(list, 3) })
+    mp.core.watch_results(function(...) return "watcher", ... end)
+    assert.same({ "watcher", list }, { mp.wait(list) })
+    assert.same({ "watcher", { q }, 0 }, { mp.wait({ q }, 0) })
+    raises("mp.wait: expected a list, got nil", mp.wait, nil)   -- before it is asked
+    raises("the timeout must not be negative", mp.wait, { q }, -1)
+    assert.same({ n = 0 }, mp.core.wait({ q }, 0))
+    mp.core.watch_results(nil)
+    assert.same({ n = 0 }, mp.wait({ q }, 0))
+    raises("mp.wait: item 2: expected a descriptor", mp.core.wait, list, 0)
+  end)
+
+  it("names the script's line also where a module of ours waits for it", function()
+    local ours = load("local core = ... return function(...) return core.wait(...) end", "=mp/x.lua")
+    mp.core.watch_results(ours(mp.core))
+    local ok, why = pcall(function() mp.wait({ true }, 0) end)
+    mp.core.watch_results(nil)
+    assert.is_false(ok)
+    assert.truthy(why:find("^tests/wait_spec.lua:%d+: mp.wait: item 1, of type boolean"), why)
+  end)
+
   it("a waiter that is killed leaves nothing behind", function()
     local r, w = fifo()
     local q, e = mp.Queue(), mp.Event()

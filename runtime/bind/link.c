@@ -8,7 +8,7 @@
  *                               lists (n is honoured) are put, in one store:
  *                               true | nil, reason; then nothing happened
  *   core.release()              everything leased goes back
- *   core.wait(list, [timeout])  mp.wait (wait.c)
+ *   core.wait(list, [timeout])  mp.wait for objects and descriptors (wait.c)
  *
  * SPDX-License-Identifier: MIT */
 #include "message.h"

@@ -6,6 +6,13 @@
  * Objects alone are slept for on the actor's doorbell, a futex; with
  * descriptors among them it sleeps in poll, and the objects ring its bell.
  *
+ * For what Lua modules make that can be waited for:
+ *   core.wait(list, [timeout])  mp.wait without the two that follow
+ *   core.watch_results(f)       mp.wait calls f(list, timeout) and returns what
+ *                               that returns; nil: no more
+ *   __mp_result                 a metatable's field: the same for a list that
+ *                               has such a table among its items
+ *
  * SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <poll.h>
@@ -197,6 +204,11 @@ static void watch(waiting *w, void (*how)(mp_self *me, mp_handle h))
 			how(w->me, w->items[i].h);
 }
 
+static bool ready_now(void *arg)
+{
+	return objects_ready(arg);
+}
+
 /* Until an object may be ready. 0, MP_TIMEOUT, MP_INTERRUPTED. */
 static int sleep_for_objects(waiting *w)
 {
@@ -204,6 +216,8 @@ static int sleep_for_objects(waiting *w)
 	mp_sleeper sl = { .me = w->me, .as = &as, .deadline = w->deadline };
 	mp_ec *bell = &w->me->slot->doorbell;
 	int rc = MP_OK;
+	if (w->nobjects && mp_ec_spin(w->me, w->nobjects, ready_now, w))
+		return MP_OK;
 	while (rc == MP_OK) {
 		uint32_t seen = mp_ec_prepare(bell);
 		watch(w, mp_obj_watch);
@@ -314,15 +328,21 @@ static int push_ready(lua_State *L, const waiting *w)
 	return 1;
 }
 
-static int mp_wait_any(lua_State *L)
+/* Checks what is no item: the deadline, and how many items there are. */
+static int64_t check_args(lua_State *L, lua_Integer *n)
 {
 	if (!lua_istable(L, 1))
 		mp_misuse(L, call, "expected a list, got %s", name_at(L, 1));
 	int64_t deadline = mp_arg_timeout(L, 2, call);
-	lua_Integer n = list_len(L);
-	if (n == 0 && deadline == MP_FOREVER)
+	*n = list_len(L);
+	if (*n == 0 && deadline == MP_FOREVER)
 		mp_misuse(L, call, "an empty list would be waited for for ever; give a timeout");
 	lua_settop(L, 2);
+	return deadline;
+}
+
+static int wait_plain(lua_State *L, lua_Integer n, int64_t deadline)
+{
 	waiting *w = new_waiting(L, n);
 	w->deadline = deadline;
 	read_list(w);
@@ -330,13 +350,61 @@ static int mp_wait_any(lua_State *L)
 	return push_ready(L, w);
 }
 
-/* Also core.wait, for flows. */
+static int core_wait(lua_State *L)
+{
+	lua_Integer n;
+	int64_t deadline = check_args(L, &n);
+	return wait_plain(L, n, deadline);
+}
+
+/* ---- who waits for results ------------------------------------------------------------ */
+
+static const char watcher_key;
+
+static int core_watch_results(lua_State *L)
+{
+	if (!lua_isnil(L, 1))
+		luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_settop(L, 1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &watcher_key);
+	return 0;
+}
+
+/* Pushes the function that the list is to be given to, if there is one. */
+static bool push_watcher(lua_State *L, lua_Integer n)
+{
+	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &watcher_key) == LUA_TFUNCTION)
+		return true;
+	lua_pop(L, 1);
+	for (lua_Integer i = 1; i <= n; i++) {
+		if (lua_rawgeti(L, 1, i) == LUA_TTABLE &&
+		    luaL_getmetafield(L, -1, "__mp_result") != LUA_TNIL)
+			return true;
+		lua_pop(L, 1);
+	}
+	return false;
+}
+
+static int mp_wait_any(lua_State *L)
+{
+	lua_Integer n;
+	int64_t deadline = check_args(L, &n);
+	if (!push_watcher(L, n))
+		return wait_plain(L, n, deadline);
+	lua_insert(L, 1);
+	lua_settop(L, 3);
+	lua_call(L, 2, LUA_MULTRET);
+	return lua_gettop(L);
+}
+
 void mp_open_wait(lua_State *L)
 {
-	lua_getfield(L, -1, "core");
 	lua_pushcfunction(L, mp_wait_any);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -3, "wait");
-	lua_setfield(L, -3, "wait");
+	lua_setfield(L, -2, "wait");
+	lua_getfield(L, -1, "core");
+	lua_pushcfunction(L, core_wait);
+	lua_setfield(L, -2, "wait");
+	lua_pushcfunction(L, core_watch_results);
+	lua_setfield(L, -2, "watch_results");
 	lua_pop(L, 1);
 }
