@@ -49,7 +49,8 @@ M.text_of = text_of
 
 -- The frames below the target are ours, and of no use to its author.
 local function trim(trace)
-  return (trace:gsub("\n%s+%[C%]: in function 'xpcall'\n%s+mp/process%.lua:.*$", ""))
+  return (trace:gsub("\n%s+%[C%]: in function 'xpcall'\n%s+mp/.*$", "")
+    :gsub("\n%s+%[C%]: in [^\n]*task_run[^\n]*$", ""))
 end
 
 function M.catch(value)
@@ -64,7 +65,8 @@ function M.raise(e)
   local value = e.value
   if value == nil then error(e, 0) end
   if type(value) ~= "string" then error(value, 0) end
-  error(("%s\n\nremote %s\n[%s]"):format(value, e.traceback or "", where(e) or "?"), 0)
+  if not e.traceback or e.traceback == "" then error(value, 0) end
+  error(("%s\n\nremote %s\n[%s]"):format(value, e.traceback, where(e) or "?"), 0)
 end
 
 function M.killed(process)

@@ -186,7 +186,20 @@ local function close_all()
   end
 end
 
-core.closer(close_all)
+-- What our own modules do at the end, after the script's closers, and in a
+-- child before its target.
+local finishers = {}
+core.forked = {}
+
+function core.finish(f) finishers[#finishers + 1] = f end
+
+local function end_all()
+  close_all()
+  for _, f in ipairs(finishers) do f() end
+  close_all()
+end
+
+core.closer(end_all)
 
 function mp.atexit(f)
   if not callable(f) then fail(2, "mp.atexit", "expected a function, got %s", type(f)) end
@@ -233,6 +246,7 @@ local function child(p)
   if #children > 0 then children = {} end
   if #closers > 0 then closers = {} end
   children_max = 16
+  for _, f in ipairs(core.forked) do f() end
   math.randomseed(core.entropy())
   return finish(p, xpcall(p.run, remote.catch, p))
 end
@@ -315,6 +329,7 @@ function mp.spawn(f, ...)
 end
 
 mp.current_process = core.current
+core.actor = core.current  -- this process, or the thread in it (thread.lua)
 mp.parent_process = core.parent
 
 function mp.active_children()

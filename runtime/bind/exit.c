@@ -278,6 +278,14 @@ static int core_force(lua_State *L)
 	return 0;
 }
 
+/* core.interrupted() -> did a signal or a deadlock end the script? */
+static int core_interrupted(lua_State *L)
+{
+	const mp_state *st = mp_state_of(L);
+	lua_pushboolean(L, st->interrupted || st->forced);
+	return 1;
+}
+
 void mp_standalone(lua_State *L)
 {
 	mp_state *st = mp_state_of(L);
@@ -296,6 +304,7 @@ void mp_open_exit(lua_State *L)
 		{ "standalone", core_standalone },
 		{ "hosted", core_hosted },
 		{ "force", core_force },
+		{ "interrupted", core_interrupted },
 		{ NULL, NULL }
 	};
 	replace_exit(L);

@@ -241,7 +241,7 @@ static void load_parts(lua_State *L)
 {
 	static const char *const parts[] = {
 		"mp.process", "mp.timer", "mp.list", "mp.namespace", "mp.manager",
-		"mp.later",
+		"mp.lazy",
 	};
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
 		require(L, parts[i]);
@@ -262,6 +262,8 @@ static void make_module(lua_State *L)
 	lua_newtable(L);
 	lua_pushvalue(L, -2);
 	lua_setfield(L, -2, "mp");
+	lua_pushcfunction(L, mp_codec_stays);
+	lua_setfield(L, -2, "stays");
 	lua_setfield(L, -2, "core");
 	lua_pushstring(L, mp_bind_version());
 	lua_setfield(L, -2, "version");
@@ -287,6 +289,7 @@ static void make_module(lua_State *L)
 	mp_open_link(L);
 	mp_open_wait(L);
 	mp_open_task(L);
+	mp_open_chunk(L);
 	lua_pushvalue(L, -1);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
 	load_parts(L);

@@ -5,7 +5,7 @@
  * and 8 more. A task and its result have the same id, 0 < id < 2^60. A worker
  * leases one task; finishing it and putting its result is one commit.
  *
- *   core.task_put(T, call, id, timeout, …) -> true | nil, "timeout" |
+ *   core.task_put(T, call, id, timeout, …) -> its bytes | nil, "timeout" |
  *                             nil, "closed"; call is named in errors
  *   core.task_got(R, process, timeout) -> id, values… | id, "undecodable", text
  *                             | nil, "timeout" | nil, "closed" | nil, "lost":
@@ -15,21 +15,26 @@
  *   core.task_condemn(board, k, id) -> boolean: worker k, which runs this task,
  *                             will not hand it over
  *   core.task_state(board, k) -> nil | id, "running" | "finishing" | "condemned"
- *   core.resident()           bytes of memory of this process; 0: not known
+ *   core.task_leave(board, n) so many workers are to leave
+ *   core.resident()           bytes of memory of this process; 0: not known. It
+ *                             is noted on the board, if it is a worker
+ *   core.can_send(call, v)    raises where v cannot travel
  *
  * of a worker:
  *   core.task_open{tasks=, results=, board=, number=k, creator=process, thread=}
- *   core.task_take() -> id, tries, label, values… | id, -tries, label, text (it
- *                             cannot be decoded here) | nil, "closed" | nil,
- *                             "leave" (a ticket was taken) | nil, "orphan"
+ *   core.task_take([timeout]) -> id, tries, label, values… | id, -tries, label,
+ *                             text (it cannot be decoded here) | nil, "closed"
+ *                             | nil, "leave" (a ticket was taken) | nil, "orphan"
+ *                             | nil, "idle" (nothing in that time)
  *   core.task_begin(label, [timeout]) -> must the supervisor be told, for its
  *                             deadline comes before the next look? The label
  *                             is what the next holder is given, should this
  *                             one die. Again: only the label, and a timeout.
  *   core.task_elapsed()       ns since the task began
  *   core.task_done(…) -> ns that it took | nil, "closed"
- *   core.task_split(n, …)     the same; the first n values are the result, the
- *                             others go into T as a task with the same id
+ *   core.task_split(n, m, …)  the same; the first n values are the result, of
+ *                             the others each m go into T (two at most) as a task
+ *                             with the same id
  *                             nil, "closed", and what cannot be sent: nothing
  *                             has happened, the task is still this worker's
  *   core.task_release()       gives the task back
@@ -165,6 +170,7 @@ static int core_task_put(lua_State *L)
 	int64_t id = id_at(L, 3, call), deadline = mp_arg_timeout(L, 4, call);
 	mp_out out;
 	int rc = make(L, r, id, 5, lua_gettop(L) - 4, deadline, call, &out);
+	uint32_t len = rc == MP_OK ? out.len : 0;
 	if (rc == MP_OK)
 		rc = mp_message_send(L, r, r->body, &out, deadline, call);
 	if (rc == MP_TOOBIG)
@@ -173,7 +179,7 @@ static int core_task_put(lua_State *L)
 		rc = MP_TIMEOUT;
 	if (rc != MP_OK)
 		return mp_fail(L, rc, call);
-	lua_pushboolean(L, 1);
+	lua_pushinteger(L, len);
 	return 1;
 }
 
@@ -287,8 +293,26 @@ static int core_task_state(lua_State *L)
 	return 2;
 }
 
+/* core.task_leave(board, n): so many workers are to leave from now on. */
+static int core_task_leave(lua_State *L)
+{
+	static const char call[] = "core.task_leave";
+	upvalue(L, call);
+	mp_board_word *all = mp_board_line(ref_of(L, 1, MP_T_ARRAY, call, "the board")->body, 0);
+	atomic_store(&all[MP_BOARD_LEAVE], luaL_checkinteger(L, 2));
+	return 0;
+}
+
+static int core_can_send(lua_State *L)
+{
+	mp_encoded e;
+	mp_encode(L, upvalue(L, pool)->st->codec, 2, 1, luaL_checkstring(L, 1), &e);
+	return 0;
+}
+
 static int core_resident(lua_State *L)
 {
+	worker *w = upvalue(L, "core.resident");
 	char text[128];
 	long long pages = 0;
 	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -298,6 +322,8 @@ static int core_resident(lua_State *L)
 	text[n > 0 ? n : 0] = 0;
 	if (sscanf(text, "%*d %lld", &pages) != 1)
 		pages = 0;
+	if (w->self && w->self == w->st->me->aid)
+		atomic_store(&w->line[MP_BOARD_RESIDENT], pages * sysconf(_SC_PAGESIZE));
 	lua_pushinteger(L, pages * sysconf(_SC_PAGESIZE));
 	return 1;
 }
@@ -364,7 +390,7 @@ static worker *worker_of(lua_State *L, const char *call)
 /* ---- a worker: a task -------------------------------------------------------------- */
 
 /* Leases one. NULL, or why there is none. */
-static const char *lease(lua_State *L, worker *w, const char *call, mp_in *in)
+static const char *lease(lua_State *L, worker *w, int64_t deadline, const char *call, mp_in *in)
 {
 	mp_state *st = w->st;
 	for (;;) {
@@ -376,13 +402,15 @@ static const char *lease(lua_State *L, worker *w, const char *call, mp_in *in)
 			return "orphan";
 		st->watched = w->creator;
 		st->leave = &w->all[MP_BOARD_LEAVE];
-		rc = mp_queue_lease(st->me, w->tasks->body, in, 1, MP_FOREVER, &n);
+		rc = mp_queue_lease(st->me, w->tasks->body, in, 1, deadline, &n);
 		st->watched = 0;
 		st->leave = NULL;
 		if (rc == MP_OK)
 			return NULL;
 		if (rc == MP_CLOSED)
 			return "closed";
+		if (rc == MP_TIMEOUT || rc == MP_EMPTY)
+			return "idle";
 		if (rc != MP_INTERRUPTED)
 			mp_fail(L, rc, call);
 		mp_message_interrupt(L, w->tasks, call);
@@ -396,7 +424,7 @@ static int core_task_take(lua_State *L)
 	mp_in in;
 	if (w->id)
 		mp_misuse(L, call, "the last task is not finished");
-	const char *why = lease(L, w, call, &in);
+	const char *why = lease(L, w, mp_arg_timeout(L, 1, call), call, &in);
 	mp_bell_settle(w->st->me, w->tasks->h);
 	if (why)
 		return none(L, why);
@@ -539,8 +567,8 @@ static int64_t settle(worker *w)
 /* Claims the task and commits; outs are the queues' or dropped afterwards. */
 static int hand_over(lua_State *L, worker *w, const char *call, mp_out *outs, uint32_t n)
 {
-	mp_batch batches[2] = { { w->results->body, &outs[0], 1 }, { w->tasks->body, &outs[1], 1 } };
-	handing h = { w, call, batches, n, 0 };
+	mp_batch batches[2] = { { w->results->body, &outs[0], 1 }, { w->tasks->body, &outs[1], n - 1 } };
+	handing h = { w, call, batches, n > 1 ? 2 : 1, 0 };
 	begin(w, 0);
 	if (!mp_board_move(w->line, w->id, MP_BOARD_FINISHING)) {
 		drop(w, outs, n);
@@ -566,9 +594,13 @@ static int core_task_done(lua_State *L)
 	return hand_over(L, w, pool, &out, 1);
 }
 
+#define PARTS 2  /* into which the rest of a task may go */
+
 typedef struct rest {
 	worker *w;
-	mp_out *out;
+	mp_out *outs;
+	uint32_t n;                 /* made */
+	int m;                      /* values of each */
 	int rc;
 } rest;
 
@@ -576,7 +608,11 @@ static int make_rest(lua_State *L)
 {
 	rest *r = lua_touserdata(L, -1);
 	lua_pop(L, 1);
-	r->rc = make(L, r->w->tasks, r->w->id, 1, lua_gettop(L), MP_FOREVER, pool, r->out);
+	int top = lua_gettop(L);
+	for (int first = 1; first <= top && r->rc == MP_OK; first += r->m) {
+		r->rc = make(L, r->w->tasks, r->w->id, first, r->m, MP_FOREVER, pool, &r->outs[r->n]);
+		r->n += r->rc == MP_OK;
+	}
 	return 0;
 }
 
@@ -584,21 +620,23 @@ static int core_task_split(lua_State *L)
 {
 	static const char call[] = "core.task_split";
 	worker *w = busy_worker(L, call);
-	lua_Integer n = luaL_checkinteger(L, 1), rest_n = lua_gettop(L) - 1 - n;
-	mp_out outs[2];
-	rest r = { w, &outs[1], MP_OK };
-	if (n < 0 || rest_n < 0)
-		mp_misuse(L, call, "%I values are not there", (LUAI_UACINT)n);
-	int rc = make(L, w->results, w->id, 2, (int)n, MP_FOREVER, pool, &outs[0]);
+	lua_Integer n = luaL_checkinteger(L, 1), m = luaL_checkinteger(L, 2);
+	lua_Integer rest_n = lua_gettop(L) - 2 - n;
+	mp_out outs[1 + PARTS];
+	rest r = { w, outs + 1, 0, (int)m, MP_OK };
+	if (n < 0 || m < 1 || rest_n < m || rest_n % m || rest_n / m > PARTS)
+		mp_misuse(L, call, "expected %I values, and once or twice %I", (LUAI_UACINT)n,
+		          (LUAI_UACINT)m);
+	int rc = make(L, w->results, w->id, 3, (int)n, MP_FOREVER, pool, &outs[0]);
 	if (rc != MP_OK)
 		return mp_fail(L, rc, pool);
 	lua_pushcfunction(L, make_rest);
-	lua_insert(L, (int)n + 2);
+	lua_insert(L, (int)n + 3);
 	lua_pushlightuserdata(L, &r);
 	bool raised = lua_pcall(L, (int)rest_n + 1, 0, 0) != LUA_OK;
 	if (!raised && r.rc == MP_OK)
-		return hand_over(L, w, pool, outs, 2);
-	drop(w, outs, 1);
+		return hand_over(L, w, pool, outs, 1 + r.n);
+	drop(w, outs, 1 + r.n);
 	return raised ? lua_error(L) : mp_fail(L, r.rc, pool);
 }
 
@@ -617,6 +655,8 @@ static const luaL_Reg functions[] = {
 	{ "task_withdraw", core_task_withdraw },
 	{ "task_condemn", core_task_condemn },
 	{ "task_state", core_task_state },
+	{ "task_leave", core_task_leave },
+	{ "can_send", core_can_send },
 	{ "resident", core_resident },
 	{ "task_open", core_task_open },
 	{ "task_take", core_task_take },

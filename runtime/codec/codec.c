@@ -56,6 +56,21 @@ static int codec_gc(lua_State *L)
 	return 0;
 }
 
+int mp_codec_stays(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checkstring(L, 2);
+	luaL_checkstring(L, 3);
+	lua_settop(L, 3);
+	lua_createtable(L, 3, 0);
+	for (int i = 1; i <= 3; i++) {  /* the last keeps the metatable: its address is the key */
+		lua_pushvalue(L, i < 3 ? i + 1 : 1);
+		lua_rawseti(L, 4, i);
+	}
+	lua_rawsetp(L, LUA_REGISTRYINDEX, lua_topointer(L, 1));
+	return 0;
+}
+
 /* A registry reference to a new list; weak: it does not keep its elements. */
 static int new_list(lua_State *L, int n, int weak)
 {

@@ -53,6 +53,10 @@ enum { MP_CODEC_MAX_DEPTH = 100000 };
  * want of memory. */
 mp_codec *mp_codec_of(lua_State *L, const mp_codec_hooks *hooks);
 
+/* (metatable, what, hint): tables with this metatable cannot travel; what and
+ * hint say so: "cannot send WHAT (at ...)HINT". For the life of the state. */
+int mp_codec_stays(lua_State *L);
+
 /* Encodes the n values at stack positions first .. first+n-1 as one message.
  * Raises "CALL: cannot send a coroutine (at .jobs[3].co)" for what cannot
  * travel; nothing is shared then. The stack is left as it was. */

@@ -265,6 +265,14 @@ static int put_globals(encoder *e, const void *p)
 	return 1;
 }
 
+/* The two texts of mp_codec_stays lie on top, above a table of that kind. */
+static _Noreturn void refuse_kind(encoder *e)
+{
+	lua_rawgeti(e->L, -1, 1);
+	lua_rawgeti(e->L, -2, 2);
+	mp_refuse(e->L, e->c, &e->at, lua_tostring(e->L, -2), lua_tostring(e->L, -1));
+}
+
 static outcome enter_table(encoder *e, int as_metatable)
 {
 	lua_State *L = e->L;
@@ -284,7 +292,9 @@ static outcome enter_table(encoder *e, int as_metatable)
 		return RESTART;
 	mp_frame *f = push_frame(e, MP_RUN, e->pos + e->external, e->pos);
 	if (lua_getmetatable(L, -1)) {
-		lua_pop(L, 1);
+		if (lua_rawgetp(L, LUA_REGISTRYINDEX, lua_topointer(L, -1)) == LUA_TTABLE)
+			refuse_kind(e);
+		lua_pop(L, 2);
 		f->meta = 1;
 	}
 	f->n = lua_rawlen(L, -1);

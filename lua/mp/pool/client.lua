@@ -1,0 +1,363 @@
+-- client: a pool as its creator sees it: sends tasks, takes in results, keeps
+-- a supervisor. What a task means, its job knows.
+--
+-- A job is a table with
+--   job:result(...)     what the worker handed over, see worker.lua
+--   job:fail(e)         the pool is broken or ended: nothing will come
+--   job.feeds           true: it sends more tasks later (lazily); then
+--   job:feed_all()      it sends the rest
+-- It is in client.jobs[id] until it is over (client:forget).
+--
+-- SPDX-License-Identifier: MIT
+
+local core = require "mp.core"
+local remote = require "mp.error"
+local board = require "mp.pool.board"
+local callbacks = require "mp.pool.callbacks"
+local code = require "mp.pool.code"
+local mode = require "mp.pool.mode"
+local stats = require "mp.pool.stats"
+local supervisor = require "mp.pool.supervisor"
+
+local mp = core.mp
+local got, put = core.task_got, core.task_put
+
+local CONTROL = mode.CONTROL
+local PATIENCE = 0.1       -- seconds to wait for memory before results are taken in
+
+local Client = {}
+Client.__index = Client
+
+-- All clients of this process, for the end of the script and for forks.
+local clients = setmetatable({}, { __mode = "k" })
+
+core.forked[#core.forked + 1] = function()
+  for c in pairs(clients) do c.foreign = true end
+  clients = setmetatable({}, { __mode = "k" })
+end
+
+core.stays(Client, "a Pool or what belongs to it", "; send what its tasks return")
+
+-- making -------------------------------------------------------------------------------
+
+local function me()
+  return core.actor()
+end
+
+function Client:start_supervisor(adopted)
+  local kind = self.kind == "thread" and mp.Thread or mp.Process
+  self.supervisor = kind { target = supervisor.main, args = { self.spec, self.target, adopted },
+                           name = self.name }
+  self.supervisor:start()
+end
+
+-- o: checked options (options.lua). A demand pool starts its workers as tasks come.
+function Client.new(o)
+  local self = setmetatable({ name = o.name, kind = o.kind, size = o.processes,
+    demand = o.demand, target = o.demand and 0 or o.processes, jobs = {}, awaited = 0,
+    next_id = 0, workers = {}, deaths = {}, exits = { n = 0 } }, Client)
+  self.spec = {
+    name = o.name, kind = o.kind, tasks = core.link(), results = core.link(),
+    control = mp.Queue(), codes = mp.Dict(),
+    board = board.new(math.max(o.processes, o.most)), creator = me(),
+    initializer = o.initializer, initargs = o.initargs, on_exit = o.on_exit,
+    maxtasks = o.maxtasksperchild, max_memory = o.max_memory,
+    repeats = o.on_death == "retry" and math.max(3, o.retries) or 0,
+    depth = o.depth, share = math.max(1, o.share // o.processes),
+  }
+  self.tasks, self.results, self.control = self.spec.tasks, self.spec.results, self.spec.control
+  self.code = code.new(self.spec.codes)
+  self.stats = stats.new()
+  self:start_supervisor()
+  clients[self] = true
+  if not self.demand then self:until_started() end
+  return self
+end
+
+-- jobs -----------------------------------------------------------------------------------
+
+-- Even numbers are single tasks, odd ones the items of a map.
+function Client:add(job, odd)
+  local id = self.next_id + 2
+  self.next_id = id
+  if odd then id = id + 1 end
+  job.id = id
+  self.jobs[id] = job
+  self.awaited = self.awaited + 1
+  return id
+end
+
+function Client:forget(job)
+  local id = job.id
+  if self.jobs[id] ~= job then return end
+  self.jobs[id] = nil
+  self.awaited = self.awaited - 1
+  if self.deaths[id] then self.deaths[id] = nil end
+  if job.forced then self.spec.codes[mode.cancelled(id)] = nil end
+end
+
+-- More workers, while tasks wait for one.
+function Client:demand_more()
+  if self.target >= self.size then return end
+  self:take_in()
+  local wanted = math.min(self.size, self.awaited)
+  if wanted > self.target then
+    self.target = wanted
+    self.control:put { "size", wanted }
+  end
+end
+
+-- Puts a task; while memory is full, takes in results, which free some.
+-- Returns its length in bytes.
+function Client:send(call, id, ...)
+  local n = put(self.tasks, call, id, PATIENCE, ...)
+  while not n do
+    if self.broken or self.tasks:closed() then return 0 end
+    self:take_in()
+    n = put(self.tasks, call, id, PATIENCE, ...)
+  end
+  if self.demand then self:demand_more() end
+  return n
+end
+
+-- Cancels what nobody has begun.
+function Client:cancel_waiting()
+  local list = {}
+  for _, job in pairs(self.jobs) do list[#list + 1] = job end
+  table.sort(list, function(a, b) return a.id < b.id end)
+  for _, job in ipairs(list) do
+    if job.stop_early then
+      job:stop_early()
+    elseif self:withdraw(job.id) > 0 and not job.left then
+      job:fail(remote.new { name = "Cancelled", message = "the task was cancelled", traceback = "",
+                            process = self.name })
+    end
+  end
+end
+
+-- Takes tasks that nobody has begun out again; how many messages that were.
+function Client:withdraw(id)
+  return core.task_withdraw(self.tasks, id)
+end
+
+-- what comes -----------------------------------------------------------------------------
+
+local on = {}
+
+function on.worker(self, number, p)
+  local w = self.workers[number]
+  self.workers[number] = { process = p, starts = w and w.starts + 1 or 1 }
+end
+
+function on.started(self) self.started = true end
+
+-- The error of a task whose worker died; it says how, where that is known.
+function Client:lost(job, why)
+  local d
+  local list = self.deaths[job.id]
+  if list then
+    d = table.remove(list, 1)
+    if #list == 0 then self.deaths[job.id] = nil end
+  end
+  return stats.lost(self, job, d, why)
+end
+
+function on.died(self, number, pid, exitcode, id, why)
+  local w = self.workers[number]
+  local d = { number = number, pid = pid, exitcode = exitcode, why = why,
+              name = w and w.process.name or ("%s:%d"):format(self.name, number) }
+  if not id or not self.jobs[id] then return end
+  local list = self.deaths[id]
+  if not list then
+    list = {}
+    self.deaths[id] = list
+  end
+  list[#list + 1] = d
+  local job = self.jobs[id]
+  if job.lost then job:lost() end
+end
+
+function on.exit(self, number, ok, value)
+  if not ok then
+    local e = remote.new(value)
+    core.stderr(("%s:%d: on_exit: %s\n%s\n"):format(self.name, number, e.message, e.traceback))
+    return
+  end
+  local list = self.exits
+  list.n = list.n + 1
+  list[list.n] = value
+end
+
+local function end_of(self, name, text)
+  return function()
+    return remote.new { name = name, message = text, process = self.name, traceback = "" }
+  end
+end
+
+-- Every job gets an error of its own.
+function Client:fail_all(make)
+  local list = {}
+  for _, job in pairs(self.jobs) do list[#list + 1] = job end
+  table.sort(list, function(a, b) return a.id < b.id end)
+  for _, job in ipairs(list) do
+    if self.jobs[job.id] == job then job:fail(make()) end
+  end
+end
+
+function on.broken(self, e)
+  self.broken = remote.new(e)
+  self:fail_all(function()
+    return remote.new { name = "BrokenPool", message = e.message, traceback = e.traceback,
+                        process = e.process, pid = e.pid, value = nil }
+  end)
+end
+
+local function dispatch(self, id, ...)
+  if not id then return nil, ... end
+  if id == CONTROL then
+    local kind = ...
+    on[kind](self, select(2, ...))
+    return true
+  end
+  local job = self.jobs[id]
+  if job then job:result(...) end
+  return true
+end
+
+-- Everything that is there.
+function Client:take_in()
+  local results = self.results
+  repeat local more = dispatch(self, got(results, nil, 0)) until not more
+end
+
+-- The supervisor has ended. One that was killed gets a successor, which goes
+-- on with the workers there are.
+function Client:supervisor_ended()
+  local p = self.supervisor
+  p:join()
+  self:take_in()
+  if p.exitcode == 0 then
+    self.ended = true
+    self:fail_all(end_of(self, "PoolTerminated", self.terminated and "the pool was terminated"
+      or "the pool has ended"))
+    return
+  end
+  if self.terminated then return self:end_workers() end
+  local adopted = {}
+  for number, w in pairs(self.workers) do
+    if w.process:is_alive() then adopted[number] = w.process end
+  end
+  self:start_supervisor(adopted)
+end
+
+-- With no supervisor to do it.
+function Client:end_workers()
+  for _, w in pairs(self.workers) do pcall(w.process.kill, w.process) end
+  for _, w in pairs(self.workers) do pcall(w.process.join, w.process) end
+  self.ended = true
+  self:take_in()
+  self:fail_all(end_of(self, "PoolTerminated", "the pool was terminated"))
+end
+
+-- Waits for something to come, and takes it in with what else is there. False
+-- when nothing came in that time.
+function Client:await(timeout)
+  if self.ended then return false end
+  local ok, why = dispatch(self, got(self.results, self.supervisor, timeout))
+  if ok then
+    self:take_in()
+  elseif why == "lost" then
+    self:supervisor_ended()
+  else
+    return false
+  end
+  return true
+end
+
+function Client:until_started()
+  while not self.started and not self.broken and not self.ended do self:await() end
+  if not self.broken then return end
+  self:join()
+  error("mp.Pool: " .. self.broken.message, 4)
+end
+
+-- ending ---------------------------------------------------------------------------------
+
+-- No more tasks, but for what jobs begun still send.
+function Client:close()
+  self.closed = true
+  self:close_tasks()
+end
+
+function Client:feeding()
+  for _, job in pairs(self.jobs) do
+    if job.feeds then return true end
+  end
+  return false
+end
+
+function Client:close_tasks()
+  if self.ended or self.tasks:closed() or self:feeding() then return end
+  self.tasks:close()
+  self.control:put { "look" }
+end
+
+function Client:terminate()
+  self.closed = true
+  if self.ended or self.terminated then return end
+  self.terminated = true
+  self.tasks:close(true)
+  self.control:put { "terminate" }
+  self:fail_all(end_of(self, "PoolTerminated", "the pool was terminated"))
+end
+
+-- Waits until every task is over and every worker has ended. nil, "timeout".
+function Client:join(deadline)
+  for _, job in pairs(self.jobs) do
+    if job.feeds then job:feed_all() end
+  end
+  self:close_tasks()
+  while not self.ended do
+    local left = deadline and math.max(0, deadline - mp.time())
+    if not self:await(left) and left and left <= 0 then return nil, "timeout" end
+    callbacks.run()
+  end
+  callbacks.run()
+  return true
+end
+
+-- The pool itself was collected: what was submitted is still done.
+function Client:drop()
+  if self.foreign or self.ended then return end
+  for _, job in pairs(self.jobs) do
+    if job.feeds then job:stop() end
+  end
+  if not self.closed then self:close() end
+end
+
+local M = { new = Client.new }
+
+-- The end of the script: what was submitted is done, and callbacks run; a
+-- script that is interrupted, or ends because of a deadlock, waits for nothing.
+core.finish(function()
+  local open = {}
+  for c in pairs(clients) do open[#open + 1] = c end
+  for _, c in ipairs(open) do
+    c.closed = true
+    if core.interrupted() then
+      c:terminate()
+    elseif not c.ended then
+      pcall(c.close, c)
+    end
+  end
+  if core.interrupted() then return end
+  for _, c in ipairs(open) do
+    if next(c.jobs) then
+      local ok, e = pcall(c.join, c)
+      if not ok then core.stderr(tostring(e) .. "\n") end
+    end
+  end
+  callbacks.run()
+end)
+
+return M

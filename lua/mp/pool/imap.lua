@@ -1,0 +1,304 @@
+-- imap: maps whose results are taken one by one, in order or as they come, and
+-- whose input is read only so far ahead.
+--
+-- new(client, call, f, source, o) -> an iterator: it(), it:next(timeout),
+-- it:close(). In a `for` it is closed however the loop ends; then tasks that
+-- nobody has begun are taken back.
+--
+-- An item of a window is in work or is a result that nobody has taken. There
+-- are at most `buffer` of them: 4 x workers x chunk if not said otherwise. A
+-- chunk grows while its items are quick.
+--
+-- SPDX-License-Identifier: MIT
+
+local core = require "mp.core"
+local remote = require "mp.error"
+local callbacks = require "mp.pool.callbacks"
+local check = require "mp.pool.check"
+local map = require "mp.pool.map"
+local mode = require "mp.pool.mode"
+
+local mp = core.mp
+local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
+
+local AHEAD = 4            -- chunks a worker
+local TARGET = 1e6         -- ns that a chunk shall take
+
+local Iterator = { __name = "imap" }
+Iterator.__index = Iterator
+
+local Job = {}
+Job.__index = Job
+
+core.stays(Iterator, "an imap", "; send what it gives")
+
+-- input --------------------------------------------------------------------------------
+
+function Job:room()
+  if self.unbound then return math.huge end
+  local buffer = self.buffer or AHEAD * self.client.size * self.chunk
+  return buffer - (self.sent - self.taken)
+end
+
+function Job:send(items, k)
+  local client, first = self.client, self.sent + 1
+  local bytes
+  self.in_work = self.in_work + k
+  if k == 1 then
+    bytes = client:send(self.call, self.id, self.code, self.how | ALONE, first, items[1], self.timeout,
+                        self.retries)
+  else
+    bytes = client:send(self.call, self.id, self.code, self.how, first, items, self.timeout, self.retries)
+  end
+  self.sent = first + k - 1
+  if self.how & AUTO ~= 0 then self.chunk = map.fit(self.chunk, k, bytes) end
+end
+
+-- An item that cannot travel is that item's error.
+function Job:refused(items, k, e)
+  self.in_work = self.in_work - k
+  if k == 1 then
+    self.sent = self.sent + 1
+    self.in_work = self.in_work + 1
+    self:put(self.sent, false, remote.new { name = "Error", message = tostring(e), value = e, traceback = "" })
+    return
+  end
+  for i = 1, k do self:try_to_send({ items[i], n = 1 }, 1) end
+end
+
+function Job:try_to_send(items, k)
+  local ok, e = pcall(self.send, self, items, k)
+  if not ok then self:refused(items, k, e) end
+end
+
+function Job:feed()
+  while self.feeds and not self.source.over do
+    local k = self.chunk
+    local room = self:room()
+    if room < k and (room < 1 or not self.buffer) then return end
+    if room < k then k = room end
+    local items, n = self.source:take(k)
+    if n > 0 then self:try_to_send(items, n) end
+  end
+  if self.feeds and self.source.over then
+    self.feeds = false
+    if self.source.error then self.broken_at = self.sent + 1 end
+    if self.client.closed then self.client:close_tasks() end
+  end
+end
+
+function Job:feed_all()
+  self.unbound = true
+  self:feed()
+end
+
+-- results ------------------------------------------------------------------------------
+
+-- Result i: ok and a value, or not and an error.
+function Job:put(i, ok, value)
+  self.in_work = self.in_work - 1
+  if self.over then return end
+  if not self.ordered then
+    self.last = self.last + 1
+    i = self.last
+  end
+  self.ready[i] = { ok, value }
+  if not ok then self.failed = self.failed + 1 end
+end
+
+function Job:adapt(n, ns)
+  if self.how & AUTO == 0 then return end
+  local each = ns / n
+  local fit = math.floor(TARGET / math.max(each, 1))
+  if self.buffer then fit = math.min(fit, self.buffer // (2 * self.client.size)) end
+  self.chunk = math.max(1, math.min(map.MOST, fit, self.chunk * 4))
+end
+
+function Job:lost()
+  local waiting = self.waiting
+  while waiting and #waiting > 0 and self.client.deaths[self.id] do
+    local group = table.remove(waiting, 1)
+    local e = self.client:lost(self, group[1])
+    for _, i in ipairs(group) do self:put(i, false, e) end
+  end
+end
+
+function Job:wait_lost(list)
+  self.waiting = self.waiting or {}
+  table.insert(self.waiting, list)
+  self:lost()
+end
+
+function Job:result(first, n, ns, values, errors)
+  if first == "undecodable" then
+    return self:fail(type(n) == "table" and remote.new(n) or remote.new { name = "Error",
+                     message = "a result cannot be read here: " .. tostring(n), traceback = "" })
+  end
+  if n == 0 then
+    if values == "lost" then return self:wait_lost { first } end
+    self.client.stats:add(ns, self, first)
+    self:adapt(1, ns)
+    if values then return self:put(first, true, errors) end
+    return self:put(first, false, remote.new(errors))
+  end
+  self.client.stats:add(ns, self, first, n)
+  self:adapt(n, ns)
+  local lost
+  for i = 1, n do
+    local e = errors and errors[i]
+    if e == LOST then
+      lost = lost or {}
+      lost[#lost + 1] = first + i - 1
+    elseif e then
+      self:put(first + i - 1, false, remote.new(e))
+    else
+      self:put(first + i - 1, true, values[i])
+    end
+  end
+  if lost then self:wait_lost(lost) end
+end
+
+-- Nothing more will come: that is the last result.
+function Job:fail(e)
+  self.feeds = false
+  self.client:withdraw(self.id)
+  self.end_error = e
+  self:release()
+end
+
+function Job:release()
+  if self.code then self.client.code:drop(self.code) end
+  self.code = nil
+  self.client:forget(self)
+end
+
+function Job:stop()
+  if self.over then return end
+  self.over, self.feeds = true, false
+  if not self.client.foreign then
+    self.client:withdraw(self.id)
+    self:release()
+    if self.client.closed then self.client:close_tasks() end
+  end
+  self.ready = {}
+end
+
+-- the iterator -------------------------------------------------------------------------
+
+-- The next result, if it is there.
+function Job:pop()
+  local i = self.taken + 1
+  local r = self.ready[i]
+  if not r then return nil end
+  self.ready[i] = nil
+  self.taken = i
+  return r
+end
+
+local function give(job, r)
+  if not r[1] then remote.raise(r[2]) end
+  if r[2] == nil then
+    error(("%s: the function gave nil for item %d, which would end the loop; return false, "
+           .. "or use map"):format(job.call, job.taken), 0)
+  end
+  return r[2]
+end
+
+-- All that was sent has been taken.
+local function at_end(job)
+  if job.end_error then
+    local e = job.end_error
+    job:stop()
+    remote.raise(e)
+  elseif job.taken < job.sent or job.feeds then
+    return false
+  elseif job.broken_at then
+    local e = job.source.error
+    job.broken_at = nil
+    job:stop()
+    error(e.value, 0)
+  end
+  job:stop()
+  return true
+end
+
+local function await(job, deadline)
+  local left = deadline and math.max(0, deadline - mp.time())
+  local every = job.tick and 0.1 or nil
+  job.client:await(every and math.min(left or every, every) or left)
+  if job.tick then job.tick(job.taken, job.source.n, job.failed) end
+  return not (left and left <= 0)
+end
+
+local function next_result(job, timeout)
+  if job.over then return nil end
+  local deadline = timeout and mp.time() + timeout
+  local r = job:pop()
+  while not r do
+    job.client:take_in()
+    r = job:pop()
+    if r then break end
+    job:feed()
+    r = job:pop()
+    if r then break end
+    if at_end(job) then return nil end
+    if not await(job, deadline) and not job.ready[job.taken + 1] then return nil, "timeout" end
+    r = job:pop()
+  end
+  job:feed()
+  if job.tick then job.tick(job.taken, job.source.n, job.failed) end
+  callbacks.run()
+  return give(job, r)
+end
+
+function Iterator:next(timeout)
+  if getmetatable(self) ~= Iterator then
+    error(("imap:next: expected an imap, got %s (call it with a colon)"):format(type(self)), 2)
+  end
+  check.timeout(timeout, "imap:next", 3)
+  if self.job.client.foreign then
+    error("imap:next: this imap belongs to the process that began it", 2)
+  end
+  return next_result(self.job, timeout or self.timeout)
+end
+
+function Iterator:__call()
+  local job = self.job
+  if job.client.foreign then
+    error(job.call .. ": this imap belongs to the process that began it", 2)
+  end
+  local left = self.deadline and math.max(0, self.deadline - mp.time())
+  local value, why = next_result(job, left)
+  if why == "timeout" then
+    job:stop()
+    error(remote.new { name = "Timeout", message = job.call .. ": not all results came in time" }, 0)
+  end
+  return value
+end
+
+function Iterator:close() self.job:stop() end
+function Iterator:__close() self.job:stop() end
+function Iterator:__gc() self.job:stop() end
+
+function Iterator:__tostring()
+  return ("imap (%d taken)"):format(self.job.taken)
+end
+
+local M = {}
+
+-- o: { chunksize=, buffer=, ordered=, star=, timeout= (a task's), within= (seconds for all), tick= }
+function M.new(client, call, f, source, o)
+  local auto = not o.chunksize and not (o.timeout or o.retries)
+  local job = setmetatable({ client = client, call = call, f = f, source = source,
+    ordered = o.ordered, timeout = o.timeout, retries = o.retries, buffer = o.buffer,
+    unbound = o.unbound, chunk = auto and 1 or o.chunksize or 1,
+    how = (auto and AUTO or 0) | (o.star and STAR or 0), sent = 0, taken = 0, last = 0,
+    in_work = 0, failed = 0, ready = {}, feeds = true, tick = o.tick }, Job)
+  client:add(job, true)
+  job.code = client.code:keep(f)
+  job:feed()
+  local it = setmetatable({ job = job, deadline = o.within and mp.time() + o.within }, Iterator)
+  return it, nil, nil, it
+end
+
+return M

@@ -1,0 +1,189 @@
+-- map: map, starmap and their asynchronous forms: a list's items, in chunks.
+--
+-- Without a chunk size there are at least eight chunks a worker, of at most 512
+-- items and about 64 KiB; a worker that finds one long shares the rest of it
+-- with who has nothing to do (worker.lua). So tiny tasks travel together, long
+-- ones alone, and the end is not a wait for one worker.
+--
+-- SPDX-License-Identifier: MIT
+
+local remote = require "mp.error"
+local future = require "mp.pool.future"
+local mode = require "mp.pool.mode"
+
+local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
+
+local MOST = 512           -- items
+local BYTES = 65536        -- of a chunk's message
+local FIRST = 16           -- items of the first chunk: it tells how large they are
+local SHARE = 8            -- chunks a worker, at least
+
+local Map = {}
+Map.__index = Map
+
+local M = { MOST = MOST, BYTES = BYTES }
+
+-- Items of the next chunk, after one of n items took so many bytes.
+function M.fit(size, n, bytes)
+  if bytes <= BYTES or n <= 1 then return size end
+  return math.max(1, math.min(size, n * BYTES // bytes))
+end
+
+-- o: { chunksize=, star=, timeout=, retries=, progress= }
+function M.start(client, call, f, list, o)
+  local n = list.n or #list
+  local job = setmetatable({ client = client, f = f, args = list, star = o.star, values = { n = n },
+    n = 0, left = n, total = n, timeout = o.timeout, retries = o.retries, tick = o.tick,
+    what = o.what }, Map)
+  local fut = future.bare(client, job)
+  client:add(job, true)
+  if n == 0 then
+    job:finish()
+    return fut
+  end
+  local ok, e = pcall(job.send_all, job, call, list, n, o)
+  if not ok then
+    client:withdraw(job.id)
+    job:release()
+    client:forget(job)
+    error(e, 0)
+  end
+  return fut
+end
+
+function Map:send_all(call, list, n, o)
+  local client = self.client
+  self.code = client.code:keep(self.f)
+  local how = (o.star and STAR or 0)
+  local chunk = o.chunksize
+  if not chunk and not (o.timeout or o.retries) then
+    how = how | AUTO
+    chunk = math.max(1, math.min(MOST, n // (SHARE * client.size)))
+  end
+  chunk = chunk or 1
+  local first, size = 1, how & AUTO ~= 0 and math.min(chunk, FIRST) or chunk
+  while first <= n do
+    local k = math.min(size, n - first + 1)
+    local bytes
+    if k == 1 then
+      bytes = client:send(call, self.id, self.code, how | ALONE, first, list[first], o.timeout, o.retries)
+    else
+      local items = table.move(list, first, first + k - 1, 1, { n = k })
+      bytes = client:send(call, self.id, self.code, how, first, items, o.timeout, o.retries)
+    end
+    first = first + k
+    if how & AUTO ~= 0 then size = M.fit(chunk, k, bytes) end
+  end
+end
+
+-- what comes ---------------------------------------------------------------------------
+
+function Map:set(i, value) self.values[i] = value end
+
+function Map:set_error(i, e)
+  if not self.first_error or i < self.first_error then
+    self.first_error, self.error = i, e
+  end
+  self.failed = (self.failed or 0) + 1
+end
+
+function Map:one_done(n)
+  self.left = self.left - n
+  if self.tick then self.tick(self.total - self.left, self.total, self.failed or 0) end
+  if self.left == 0 then self:finish() end
+end
+
+-- Items whose worker died wait until it is known how.
+function Map:wait_lost(i)
+  local list = self.waiting
+  if not list then
+    list = {}
+    self.waiting = list
+  end
+  list[#list + 1] = i
+end
+
+-- One death is that of all items of its chunk: those that arrived together.
+function Map:lost()
+  local waiting = self.waiting
+  while waiting and #waiting > 0 and self.client.deaths[self.id] do
+    local group = table.remove(waiting, 1)
+    local e = self.client:lost(self, group[1])
+    if self.forced then e = future.cancelled_error(self.future) end
+    for _, i in ipairs(group) do self:set_error(i, e) end
+    self:one_done(#group)
+  end
+end
+
+function Map:alone(i, ns, ok, value)
+  if ok == "lost" then
+    self:wait_lost { i }
+    return self:lost()
+  end
+  self.client.stats:add(ns, self, i)
+  if ok then self:set(i, value) else self:set_error(i, remote.new(value)) end
+  self:one_done(1)
+end
+
+function Map:result(first, n, ns, values, errors)
+  if first == "undecodable" then return self:unreadable(n) end
+  if n == 0 then return self:alone(first, ns, values, errors) end
+  self.client.stats:add(ns, self, first, n)
+  if not errors then
+    table.move(values, 1, n, first, self.values)
+    return self:one_done(n)
+  end
+  local lost = {}
+  for i = 1, n do
+    local e = errors[i]
+    if e == LOST then
+      lost[#lost + 1] = first + i - 1
+    elseif e then
+      self:set_error(first + i - 1, remote.new(e))
+    else
+      self:set(first + i - 1, values[i])
+    end
+  end
+  self:one_done(n - #lost)
+  if #lost > 0 then
+    self:wait_lost(lost)
+    self:lost()
+  end
+end
+
+-- A chunk, and nobody knows which: there is no result to wait for.
+function Map:unreadable(e)
+  self.client:withdraw(self.id)
+  self:fail(type(e) == "table" and remote.new(e) or remote.new { name = "Error",
+            message = "a result cannot be read here: " .. tostring(e), traceback = "" })
+end
+
+-- ending -------------------------------------------------------------------------------
+
+function Map:release()
+  if self.code then self.client.code:drop(self.code) end
+  self.code = nil
+end
+
+function Map:finish()
+  self:release()
+  if self.error then
+    future.settle_error(self.future, self.error)
+  else
+    future.settle_values(self.future, self.values)
+  end
+end
+
+function Map:fail(e)
+  self:release()
+  future.settle_error(self.future, e)
+end
+
+function Map:cancel(by_force)
+  self.client:withdraw(self.id)
+  if by_force then self.client.control:put { "cancel", self.id } end
+  self.forced = by_force
+  self:fail(future.cancelled_error(self.future))
+end
+
+return M

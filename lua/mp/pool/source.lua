@@ -1,0 +1,90 @@
+-- source: what a map goes through: a list, an iterator function, a queue, or
+-- anything else that can be called for one item after the other.
+--
+-- new(iterable, call) -> source, at least raises what is wrong with it
+-- source:take(max) -> list of up to max items (n), n; n 0: there are no more.
+--   What the script's iterator raises ends it; it is in source.error then.
+-- source.n           how many there are, nil: unknown
+--
+-- SPDX-License-Identifier: MIT
+
+local check = require "mp.pool.check"
+
+local Source = {}
+Source.__index = Source
+
+local M = {}
+
+local function list(t)
+  local n, i = t.n or #t, 0
+  return function(max)
+    local k = math.min(max, n - i)
+    local items = table.move(t, i + 1, i + k, 1, { n = k })
+    i = i + k
+    return items, k
+  end, n
+end
+
+-- What the iterable returns, one by one, until nil.
+local function calls(next)
+  return function(max, self)
+    local items, k = { n = 0 }, 0
+    while k < max do
+      local ok, item = pcall(next)
+      if not ok then
+        self.error = { value = item }
+        break
+      end
+      if item == nil then break end
+      k = k + 1
+      items[k] = item
+    end
+    items.n = k
+    return items, k
+  end
+end
+
+function M.new(iterable, call)
+  local self = setmetatable({}, Source)
+  local meta = getmetatable(iterable)
+  if type(iterable) == "function" then
+    self.pull = calls(iterable)
+  elseif type(iterable) == "userdata" and type(meta) == "table" and meta.__index
+     and type(iterable.items) == "function" then
+    local f, q = iterable:items()
+    self.pull = calls(function() return f(q) end)
+  elseif check.is_callable(iterable) then
+    self.pull = calls(function() return iterable() end)
+  elseif type(iterable) == "table" then
+    self.pull, self.n = list(iterable)
+  elseif type(iterable) == "userdata" and type(meta) == "table" and meta.__len then
+    local l = {}
+    for i = 1, #iterable do l[i] = iterable[i] end
+    self.pull, self.n = list(l)
+  else
+    check.fail(4, call, "expected a list, an iterator function or a queue, got %s", type(iterable))
+  end
+  return self
+end
+
+function Source:take(max)
+  if self.over then return nil, 0 end
+  local items, n = self.pull(max, self)
+  if n < max then self.over = true end
+  return items, n
+end
+
+-- Everything, as a list; raises what the script's iterator raised.
+function Source:all()
+  local all, n = { n = 0 }, 0
+  repeat
+    local items, k = self:take(65536)
+    if k > 0 then table.move(items, 1, k, n + 1, all) end
+    n = n + k
+  until self.over or k == 0
+  if self.error then error(self.error.value, 0) end
+  all.n = n
+  return all
+end
+
+return M

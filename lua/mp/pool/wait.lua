@@ -1,0 +1,215 @@
+-- wait: for futures, of one pool or several, alone or among other things.
+--
+-- as_completed, wait_all, wait_any, and what mp.wait does when a future is in
+-- its list, or when callbacks are due meanwhile.
+--
+-- SPDX-License-Identifier: MIT
+
+local core = require "mp.core"
+local remote = require "mp.error"
+local callbacks = require "mp.pool.callbacks"
+local check = require "mp.pool.check"
+local future = require "mp.pool.future"
+
+local mp = core.mp
+local Future = future.Future
+
+-- Takes in what has come for the pools of these futures, without waiting.
+local function take_in(clients)
+  for c in pairs(clients) do
+    if not c.ended and not c.foreign then c:take_in() end
+  end
+end
+
+-- Sleeps until something may have come for one of them (or, with others,
+-- something of that list is ready), or the time is over.
+local function sleep(clients, others, left)
+  local one, more = next(clients)
+  if one and next(clients, one) == nil and not others and not one.ended then
+    return one:await(left)
+  end
+  local list = others or {}
+  for c in pairs(clients) do
+    if not c.ended then
+      list[#list + 1] = c.results
+      list[#list + 1] = c.supervisor
+    end
+  end
+  if #list == 0 then return more end
+  core.wait(list, left)
+  for c in pairs(clients) do
+    if not c.ended and not c.supervisor:is_alive() then c:supervisor_ended() end
+  end
+end
+
+local function each_future(list, call)
+  local n = check.list(list, call, "futures", 4)
+  local seen, all = {}, {}
+  for i = 1, n do
+    local f = list[i]
+    if getmetatable(f) ~= Future then
+      check.fail(3, call, "item %d must be a Future, got %s", i, type(f))
+    elseif f.client.foreign then
+      check.fail(3, call, "item %d belongs to the process that submitted the task", i)
+    end
+    if not seen[f] then
+      seen[f] = true
+      all[#all + 1] = f
+    end
+  end
+  return all
+end
+
+local function pending_clients(all)
+  local clients, n = {}, 0
+  for _, f in ipairs(all) do
+    if f.state == "pending" then
+      clients[f.client] = true
+      n = n + 1
+    end
+  end
+  return clients, n
+end
+
+-- Until enough(pending) says so, or the deadline has passed.
+local function until_done(all, timeout, enough)
+  local deadline = timeout and mp.time() + timeout
+  local clients = pending_clients(all)
+  take_in(clients)
+  while true do
+    callbacks.run()
+    local n
+    clients, n = pending_clients(all)
+    if enough(n) then return true end
+    local left = deadline and math.max(0, deadline - mp.time())
+    if left and left <= 0 then return false end
+    sleep(clients, nil, left)
+    take_in(clients)
+  end
+end
+
+-- wait_all, wait_any -------------------------------------------------------------------
+
+local RETURN = { all_completed = true, first_completed = true, first_exception = true }
+
+local function any_failed(all)
+  for _, f in ipairs(all) do
+    if f.state ~= "pending" and f.state ~= "done" then return true end
+  end
+  return false
+end
+
+-- done, pending = mp.wait_all(futures, [timeout], [return_when])
+function mp.wait_all(futures, timeout, return_when)
+  local call = "mp.wait_all"
+  local all = each_future(futures, call)
+  check.timeout(timeout, call, 3)
+  if return_when ~= nil and not RETURN[return_when] then
+    check.fail(2, call, "return_when must be all_completed, first_completed or first_exception, got %s",
+               tostring(return_when))
+  end
+  local total = #all
+  until_done(all, timeout, function(n)
+    return n == 0 or (return_when == "first_completed" and n < total)
+      or (return_when == "first_exception" and any_failed(all))
+  end)
+  local done, pending = { n = 0 }, { n = 0 }
+  for _, f in ipairs(all) do
+    local list = f.state == "pending" and pending or done
+    list.n = list.n + 1
+    list[list.n] = f
+  end
+  return done, pending
+end
+
+-- The first that is done, or nil, "timeout".
+function mp.wait_any(futures, timeout)
+  local call = "mp.wait_any"
+  local all = each_future(futures, call)
+  check.timeout(timeout, call, 3)
+  if #all == 0 then check.fail(2, call, "an empty list would be waited for for ever") end
+  local total = #all
+  until_done(all, timeout, function(n) return n < total end)
+  local first
+  for _, f in ipairs(all) do
+    if f.state ~= "pending" and (not first or f.order < first.order) then first = f end
+  end
+  if not first then return nil, "timeout" end
+  return first
+end
+
+-- as_completed -------------------------------------------------------------------------
+
+-- for f in mp.as_completed(futures, [timeout]): those that are done first.
+function mp.as_completed(futures, timeout)
+  local call = "mp.as_completed"
+  local all = each_future(futures, call)
+  check.timeout(timeout, call, 3)
+  local total, deadline = #all, timeout and mp.time() + timeout
+  return function()
+    if #all == 0 then return nil end
+    local count = #all
+    local left = deadline and math.max(0, deadline - mp.time())
+    local best
+    until_done(all, left, function(n) return n < count end)
+    for i, f in ipairs(all) do
+      if f.state ~= "pending" and (not best or f.order < all[best].order) then best = i end
+    end
+    if not best then
+      error(remote.new { name = "Timeout", traceback = "",
+        message = ("%d (of %d) futures unfinished"):format(#all, total) }, 0)
+    end
+    return table.remove(all, best)
+  end
+end
+
+-- mp.wait ------------------------------------------------------------------------------
+
+-- The list without its futures; those that are done; pools to listen to.
+local function sort_out(list, n)
+  local others, clients, done = { n = 0 }, future.clients_held(), {}
+  for i = 1, n do
+    local x = list[i]
+    if getmetatable(x) ~= Future then
+      others.n = others.n + 1
+      others[others.n] = x
+    elseif x.client.foreign then
+      check.fail(4, "mp.wait", "item %d belongs to the process that submitted the task", i)
+    elseif x.state == "pending" then
+      clients[x.client] = true
+    else
+      done[#done + 1] = x
+    end
+  end
+  return others, clients, done
+end
+
+local function with(done, ready)
+  for i = 1, #ready do done[#done + 1] = ready[i] end
+  done.n = #done
+  return done
+end
+
+local function mp_wait(list, timeout)
+  check.timeout(timeout, "mp.wait", 3)
+  local deadline = timeout and mp.time() + timeout
+  local n = list.n or #list
+  if n == 0 and not timeout then return core.wait(list, timeout) end
+  while true do
+    local _, clients = sort_out(list, n)
+    take_in(clients)
+    callbacks.run()
+    local others, still, done = sort_out(list, n)
+    local ready = others.n > 0 and core.wait(others, 0) or {}
+    if #done > 0 or #ready > 0 then return with(done, ready) end
+    local left = deadline and math.max(0, deadline - mp.time())
+    if left and left <= 0 then return { n = 0 } end
+    others.n = nil
+    sleep(still, others, left)
+  end
+end
+
+future.wait = mp_wait
+Future.__mp_result = mp_wait
+
+return true

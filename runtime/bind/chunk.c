@@ -1,0 +1,101 @@
+/* chunk: runs a function over a chunk of a map's items; on the table mp.core.
+ *
+ *   core.task_run(f, items, i, n, out, star, [budget]) -> j
+ *       out[k] = f(items[k]) for k = i to n; with star, of an item that is a
+ *       list, its elements are the arguments. The task's label is k while item k
+ *       is in hand. j is n + 1, or the first item not begun when the budget
+ *       (ns) was used up. What f raises passes.
+ *   core.task_label() -> the item that was in hand last
+ *
+ * SPDX-License-Identifier: MIT */
+#include "../base/clock.h"
+#include "../msg/queue.h"
+#include "bind.h"
+
+#define HASTE (50 * 1000)   /* ns: less than this between two looks at the clock: look less often */
+#define RARELY 64           /* items between two looks, at most */
+
+typedef struct run {
+	mp_state *st;
+	lua_Integer at;
+} run;
+
+enum { F = 1, ITEMS, FROM, TO, OUT, STAR, BUDGET };
+
+/* Pushes the elements of the list on top in its place; how many. */
+static int spread(lua_State *L)
+{
+	static const char call[] = "Pool:starmap";
+	if (!lua_istable(L, -1))
+		luaL_error(L, "%s: each item must be a list of arguments, got %s", call,
+		           luaL_typename(L, -1));
+	int list = lua_gettop(L);
+	lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+	lua_pushliteral(L, "n");
+	if (lua_rawget(L, list) == LUA_TNUMBER)
+		n = lua_tointeger(L, -1);
+	lua_pop(L, 1);
+	if (n < 0 || n > 250)
+		luaL_error(L, "%s: %I arguments are too many", call, (LUAI_UACINT)n);
+	luaL_checkstack(L, (int)n, call);
+	for (lua_Integer i = 1; i <= n; i++)
+		lua_rawgeti(L, list, i);
+	lua_remove(L, list);
+	return (int)n;
+}
+
+static void one(lua_State *L, run *r, lua_Integer i, bool star)
+{
+	r->at = i;
+	mp_queue_mark(r->st->me, i < UINT16_MAX ? (uint16_t)i : UINT16_MAX);
+	lua_pushvalue(L, F);
+	lua_rawgeti(L, ITEMS, i);
+	lua_call(L, star ? spread(L) : 1, 1);
+	lua_rawseti(L, OUT, i);
+}
+
+static int core_task_run(lua_State *L)
+{
+	run *r = lua_touserdata(L, lua_upvalueindex(1));
+	lua_Integer i = luaL_checkinteger(L, FROM), n = luaL_checkinteger(L, TO);
+	bool star = lua_toboolean(L, STAR), timed = !lua_isnoneornil(L, BUDGET);
+	int64_t last = timed ? mp_now() : 0;
+	int64_t until = timed ? last + (int64_t)luaL_checknumber(L, BUDGET) : 0;
+	int every = 1, left = 1;
+	luaL_checktype(L, ITEMS, LUA_TTABLE);
+	luaL_checktype(L, OUT, LUA_TTABLE);
+	lua_settop(L, BUDGET);
+	while (i <= n) {
+		one(L, r, i++, star);
+		if (!timed || --left)
+			continue;
+		int64_t now = mp_now();
+		if (now >= until)
+			break;
+		every = now - last > HASTE ? 1 : every < RARELY ? every * 2 : RARELY;
+		left = every;
+		last = now;
+	}
+	lua_pushinteger(L, i);
+	return 1;
+}
+
+static int core_task_label(lua_State *L)
+{
+	lua_pushinteger(L, ((run *)lua_touserdata(L, lua_upvalueindex(1)))->at);
+	return 1;
+}
+
+void mp_open_chunk(lua_State *L)
+{
+	static const luaL_Reg functions[] = {
+		{ "task_run", core_task_run },
+		{ "task_label", core_task_label },
+		{ NULL, NULL }
+	};
+	lua_getfield(L, -1, "core");
+	run *r = lua_newuserdatauv(L, sizeof *r, 0);
+	*r = (run){ .st = mp_state_of(L) };
+	luaL_setfuncs(L, functions, 1);
+	lua_pop(L, 1);
+}
