@@ -48,7 +48,7 @@ end
 -- When deadlines are looked at next, in ns; who has a nearer one must say so.
 function M.next(b, at) b[NEXT] = at end
 
--- So many more workers are to leave.
+-- So many workers are to leave.
 function M.leave(b, n)
   core.task_leave(b, n)
 end
@@ -68,7 +68,7 @@ end
 
 -- Is anybody at this task?
 function M.runs(b, id, workers)
-  for number = 1, workers do
+  for number in pairs(workers) do
     if core.task_state(b, number) == id then return true end
   end
   return false

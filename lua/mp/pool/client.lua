@@ -230,6 +230,12 @@ function Client:take_in()
   repeat local more = dispatch(self, got(results, nil, 0)) until not more
 end
 
+-- A worker died, and its supervisor before it could say so.
+function Client:untold_death(number, p)
+  local id = board.task(self.spec.board, number)
+  if id then on.died(self, number, p.pid, p.exitcode, id) end
+end
+
 -- The supervisor has ended. One that was killed gets a successor, which goes
 -- on with the workers there are.
 function Client:supervisor_ended()
@@ -245,7 +251,11 @@ function Client:supervisor_ended()
   if self.terminated then return self:end_workers() end
   local adopted = {}
   for number, w in pairs(self.workers) do
-    if w.process:is_alive() then adopted[number] = w.process end
+    if w.process:is_alive() then
+      adopted[number] = w.process
+    else
+      self:untold_death(number, w.process)
+    end
   end
   self:start_supervisor(adopted)
 end
@@ -299,7 +309,7 @@ end
 function Client:close_tasks()
   if self.ended or self.tasks:closed() or self:feeding() then return end
   self.tasks:close()
-  self.control:put { "look" }
+  self.control:put({ "look" }, false)  -- a finalizer may call this: it never waits
 end
 
 function Client:terminate()

@@ -246,7 +246,7 @@ end
 function Future:running()
   demand(self, "Future:running")
   look(self)
-  return self.state == "pending" and board.runs(self.client.spec.board, self.job.id, self.client.size)
+  return self.state == "pending" and board.runs(self.client.spec.board, self.job.id, self.client.workers)
 end
 
 function Future:cancelled()
@@ -310,7 +310,7 @@ end
 function Future:__tostring()
   local state = self.state
   if state == "pending" and not self.client.foreign
-     and board.runs(self.client.spec.board, self.job.id, self.client.size) then
+     and board.runs(self.client.spec.board, self.job.id, self.client.workers) then
     state = "running"
   elseif state == "failed" then
     state = ("finished: raised %s"):format(self.error.name)

@@ -154,9 +154,9 @@ end
 local on = {}
 
 function on.size(self, n)
-  local fewer = self.n - n
+  local fewer = self.n - n  -- also those that were told to go and have not gone yet
   self.target = n
-  if fewer > 0 then board.leave(self.spec.board, fewer) end
+  board.leave(self.spec.board, math.max(0, fewer))
 end
 
 function on.cancel(self, id)

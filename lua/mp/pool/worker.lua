@@ -30,6 +30,7 @@ local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
 
 local SLICE = 5e6          -- ns: an automatic chunk that takes longer is shared
 local IDLE = 0.3           -- seconds: then what was left of tasks is collected
+local SMALL_HEAP = 65536   -- KiB
 local CODES = 64           -- functions that are kept
 local UNREAD = 4           -- deliveries of a task that nobody managed to begin
 local MAX_LABEL = 65535
@@ -310,12 +311,19 @@ function Worker:worn_out()
   return "memory"
 end
 
+-- Lets go of what tasks have left, handles above all. Not in a large heap: most
+-- of it is a copy of the creator's, which the kernel shares until it is touched.
+function Worker:tidy()
+  core.resident()
+  if collectgarbage "count" < SMALL_HEAP then collectgarbage() end
+end
+
 function Worker:loop()
   local wait = IDLE
   while true do
     local why = self:step(take(wait))
     if why == "idle" then
-      collectgarbage()
+      self:tidy()
       wait = nil
     elseif why then
       return why
