@@ -24,7 +24,7 @@ end
 -- Sleeps until something may have come for one of them (or, with others,
 -- something of that list is ready), or the time is over.
 local function sleep(clients, others, left)
-  local one, more = next(clients)
+  local one = next(clients)
   if one and next(clients, one) == nil and not others and not one.ended then
     return one:await(left)
   end
@@ -35,7 +35,6 @@ local function sleep(clients, others, left)
       list[#list + 1] = c.supervisor
     end
   end
-  if #list == 0 then return more end
   core.wait(list, left)
   for c in pairs(clients) do
     if not c.ended and not c.supervisor:is_alive() then c:supervisor_ended() end

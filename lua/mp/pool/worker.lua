@@ -185,8 +185,13 @@ local function rest_of(self, items, i, n)
 end
 
 -- Hands over items 1 to i - 1, and the others to whoever has time. False: the
--- pool takes no more tasks; go on with them here.
+-- pool takes no more tasks; go on with them here. Where the map was given up
+-- meanwhile, and its code with it, nobody is to do them.
 function Worker:share(c, i)
+  if not self.codes:has(c.code) then
+    done(c.first, 0, elapsed(), "lost")
+    return true
+  end
   local a, b, half = rest_of(self, c.items, i, c.n)
   local first = c.first
   local function try()
@@ -363,6 +368,8 @@ function Worker:leave()
 end
 
 local M = {}
+
+core.forked[#core.forked + 1] = function() mp.worker = nil end
 
 function M.main(spec, number)
   local me = core.actor()
