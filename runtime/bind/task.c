@@ -16,6 +16,8 @@
  *                             will not hand it over
  *   core.task_state(board, k) -> nil | id, "running" | "finishing" | "condemned"
  *   core.task_leave(board, n) so many workers are to leave
+ *   core.task_next(board, ns) deadlines are looked at next then; to be called
+ *                             before a look that must miss none
  *   core.resident()           bytes of memory of this process; 0: not known. It
  *                             is noted on the board, if it is a worker
  *   core.can_send(call, v)    raises where v cannot travel
@@ -293,13 +295,29 @@ static int core_task_state(lua_State *L)
 	return 2;
 }
 
-/* core.task_leave(board, n): so many workers are to leave from now on. */
+/* The board's line of all. */
+static mp_board_word *all_at(lua_State *L, const char *call)
+{
+	upvalue(L, call);
+	const mp_ref *r = ref_of(L, 1, MP_T_ARRAY, call, "the board");
+	if (!mp_board_workers(r->body))
+		mp_misuse(L, call, "the board has no worker 1");
+	return mp_board_line(r->body, 0);
+}
+
 static int core_task_leave(lua_State *L)
 {
-	static const char call[] = "core.task_leave";
-	upvalue(L, call);
-	mp_board_word *all = mp_board_line(ref_of(L, 1, MP_T_ARRAY, call, "the board")->body, 0);
+	mp_board_word *all = all_at(L, "core.task_leave");
 	atomic_store(&all[MP_BOARD_LEAVE], luaL_checkinteger(L, 2));
+	return 0;
+}
+
+/* No load that follows may overtake the store: who begins a task meanwhile
+ * sees the new time, or its task is seen. */
+static int core_task_next(lua_State *L)
+{
+	mp_board_word *all = all_at(L, "core.task_next");
+	atomic_store(&all[MP_BOARD_NEXT], luaL_checkinteger(L, 2));
 	return 0;
 }
 
@@ -474,7 +492,7 @@ static int core_task_begin(lua_State *L)
 	if (deadline == MP_FOREVER)
 		deadline = 0;
 	begin(w, deadline);
-	if (deadline)  /* after that of a begin, or another one */
+	if (deadline)  /* the state is there before NEXT is looked at: see task_next */
 		atomic_store(&w->line[MP_BOARD_DEADLINE], deadline);
 	mp_queue_mark(w->st->me, (uint16_t)label);
 	lua_pushboolean(L, deadline && deadline < atomic_load(&w->all[MP_BOARD_NEXT]));
@@ -656,6 +674,7 @@ static const luaL_Reg functions[] = {
 	{ "task_condemn", core_task_condemn },
 	{ "task_state", core_task_state },
 	{ "task_leave", core_task_leave },
+	{ "task_next", core_task_next },
 	{ "can_send", core_can_send },
 	{ "resident", core_resident },
 	{ "task_open", core_task_open },

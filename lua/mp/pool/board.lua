@@ -46,7 +46,7 @@ function M.deadline(b, number)
 end
 
 -- When deadlines are looked at next, in ns; who has a nearer one must say so.
-function M.next(b, at) b[NEXT] = at end
+function M.next(b, at) core.task_next(b, at) end
 
 -- So many workers are to leave.
 function M.leave(b, n)
