@@ -194,10 +194,15 @@ describe("Condition", function()
       mp.spawn(function()
         c:with(function() os.execute("kill -INT " .. main) end)  -- it waits by now
       end)
-      local ok, e = pcall(c.wait, c, 60)
-      io.stderr:write(tostring(ok), " ", e.name, " ", tostring(c.owner == main), "\n")
+      pcall(function()
+        local _ <close> = setmetatable({}, { __close = function(_, e)
+          io.stderr:write(e.name, " ", tostring(c.owner == main), "\n")
+        end })
+        c:wait(60)
+      end)
     ]] }
-    assert.truthy(ran.err:find("false Interrupted true", 1, true), ran.err)
+    assert.equal("Interrupted true\nmprun: interrupted\n", ran.err)
+    assert.equal(130, ran.status)
   end)
 
   it("a handler that returns leaves the wait going", function()

@@ -49,7 +49,7 @@ M.text_of = text_of
 
 -- The frames below the target are ours, and of no use to its author.
 local function trim(trace)
-  return (trace:gsub("\n%s+%[C%]: in function 'xpcall'\n%s+mp/.*$", "")
+  return (trace:gsub("\n%s+%[C%]: in %l+ '[%l_]*xpcall'\n%s+mp/.*$", "")
     :gsub("\n%s+%[C%]: in [^\n]*task_run[^\n]*$", ""))
 end
 

@@ -16,6 +16,8 @@
 
 local options = require "mp.options"
 
+local xpcall = xpcall  -- Lua's: the script's lets Ctrl-C pass (bind/protect.c)
+
 local main = {}
 
 -- options ---------------------------------------------------------------------
@@ -103,7 +105,7 @@ end
 
 -- The frames below the script are ours, and of no use to its author.
 local function trim(trace)
-  return (trace:gsub("\n%s+%[C%]: in function 'xpcall'\n%s+mp/main%.lua:.*$", ""))
+  return (trace:gsub("\n%s+%[C%]: in %l+ 'xpcall'\n%s+mp/main%.lua:.*$", ""))
 end
 
 -- The message handler: { exit status, message }.
@@ -137,7 +139,8 @@ function main.run(script)
   if options.program then args[-1] = options.program end
   local ok, report = xpcall(configure, explain)
   if not ok then return failed(report) end
-  prepare(_G)
+  ok, report = xpcall(prepare, explain, _G)
+  if not ok then return failed(report) end
   ok, report = xpcall(script, explain, table.unpack(args))
   if not ok then return failed(report) end
   local status, message

@@ -171,18 +171,22 @@ end
 -- closers ------------------------------------------------------------------------
 
 local closers = {}
+local plain_xpcall = xpcall  -- Lua's: the script's lets Ctrl-C pass (bind/protect.c)
 
 local function report(text)
   local p = core.current()
   core.stderr(("%s (pid %d): %s\n"):format(p.name, mp.getpid(), text))
 end
 
--- Last first; one that is registered meanwhile runs as well.
+-- Last first; one that is registered meanwhile runs as well. Ctrl-C ends but
+-- the one that runs; that it did is said at the very end.
 local function close_all()
   while #closers > 0 do
     local f = table.remove(closers)
-    local ok, e = xpcall(f, remote.catch)
-    if not ok then report(("%s\n%s"):format(e.message, e.traceback)) end
+    local ok, e = plain_xpcall(f, remote.catch)
+    if not ok and not core.is_interrupt(e.value) then
+      report(("%s\n%s"):format(e.message, e.traceback))
+    end
   end
 end
 

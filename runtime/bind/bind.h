@@ -125,6 +125,12 @@ int mp_interrupted(lua_State *L);
 
 /* Raises the table on top as an error that tostring gives as its message. */
 _Noreturn void mp_raise_object(lua_State *L);
+/* Is that value the error by which SIGINT or SIGTERM ends the script? */
+bool mp_is_interrupt(lua_State *L, int idx);
+/* Raises it, on top of the stack, past the script's handlers (protect.c). */
+_Noreturn void mp_pass_interrupt(lua_State *L);
+/* Gives the script a pcall, and its like, that let it pass. */
+void mp_protect_install(lua_State *L);
 /* Raises, in the owner, what mp_deadlock_found has found. */
 void mp_deadlock_check(lua_State *L, mp_state *st);
 /* Prints a report that was found where there is no Lua any more. */

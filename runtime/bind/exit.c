@@ -28,7 +28,7 @@ static mp_state *open_states;
 /* mprun's: processes waited for each other until they were ended. */
 static bool deadlocked;
 
-/* mprun's: the signal that ended the wait for the children, 0: none did. */
+/* mprun's: the signal that came during the end, 0: none did. */
 static int ended_by;
 
 /* ---- the end ---------------------------------------------------------------------- */
@@ -52,7 +52,6 @@ static int interrupt_protected(lua_State *L)
  * force. */
 static void await_children(lua_State *L, mp_state *st)
 {
-	bool before = st->interrupted;
 	st->rt->ending = true;
 	while (!st->interrupted && !st->forced &&
 	       mp_process_end_children(st->rt) == MP_INTERRUPTED) {
@@ -67,8 +66,6 @@ static void await_children(lua_State *L, mp_state *st)
 	if (lua_pcall(L, 0, 0, 0) != LUA_OK)
 		lua_pop(L, 1);
 	deadlocked = deadlocked || (st->standalone && st->forced);
-	if (st->standalone && st->interrupted && !before)
-		ended_by = st->signal;
 }
 
 static void unlist(mp_state *st)
@@ -98,12 +95,15 @@ void mp_state_end(lua_State *L)
 	mp_state *st = mp_state_of(L);
 	if (st->ending || st->child || (st->rt && !mp_runtime_mine(st->rt)))
 		return;
+	bool before = st->interrupted;
 	st->ending = true;
 	luaL_checkstack(L, 4, "mp");
 	run_closers(L);
 	mp_stdio_flush();
 	if (st->rt)
 		await_children(L, st);
+	if (st->standalone && st->interrupted && !before)
+		ended_by = st->signal;
 	close_runtime(st);
 }
 
@@ -151,13 +151,18 @@ static void at_exit(void)
 	_exit(128 + ended_by);
 }
 
-void mp_exit_opened(mp_state *st)
+static void need_at_exit(void)
 {
 	static bool registered;
-	st->next = open_states;
-	open_states = st;
 	if (!registered)
 		registered = atexit(at_exit) == 0;
+}
+
+void mp_exit_opened(mp_state *st)
+{
+	st->next = open_states;
+	open_states = st;
+	need_at_exit();
 }
 
 /* ---- the guard ------------------------------------------------------------------------ */
@@ -293,7 +298,9 @@ void mp_standalone(lua_State *L)
 		return;
 	st->standalone = true;
 	reopen_stdout(L);
+	mp_protect_install(L);
 	mp_signals_install(st);
+	need_at_exit();
 }
 
 void mp_open_exit(lua_State *L)

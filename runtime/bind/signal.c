@@ -29,7 +29,7 @@ static struct entry {
 } table[NSIGNALS];
 static uint64_t used;           /* bit n - 1: entry n may be other than 0 */
 
-static const char handlers_key, interrupt_key;
+static const char handlers_key, interrupt_key, raised_key;
 
 static const struct { const char *name; int sig; } names[] = {
 	{ "HUP", SIGHUP }, { "INT", SIGINT }, { "QUIT", SIGQUIT }, { "ILL", SIGILL },
@@ -123,7 +123,8 @@ static int interrupt_tostring(lua_State *L)
 	return 1;
 }
 
-_Noreturn void mp_raise_object(lua_State *L)
+/* For the table on top: tostring gives its message. */
+static void set_message_meta(lua_State *L)
 {
 	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &interrupt_key) == LUA_TNIL) {
 		lua_pop(L, 1);
@@ -134,6 +135,11 @@ _Noreturn void mp_raise_object(lua_State *L)
 		lua_rawsetp(L, LUA_REGISTRYINDEX, &interrupt_key);
 	}
 	lua_setmetatable(L, -2);
+}
+
+_Noreturn void mp_raise_object(lua_State *L)
+{
+	set_message_meta(L);
 	lua_error(L);
 	abort();  /* not reached; lua_error is not declared so */
 }
@@ -151,7 +157,28 @@ static _Noreturn void raise_interrupt(lua_State *L, mp_state *st, int sig)
 	lua_setfield(L, -2, "message");
 	lua_pushinteger(L, 128 + sig);
 	lua_setfield(L, -2, "exit_status");
-	mp_raise_object(L);
+	set_message_meta(L);
+	lua_pushvalue(L, -1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &raised_key);
+	mp_pass_interrupt(L);
+}
+
+bool mp_is_interrupt(lua_State *L, int idx)
+{
+	if (!lua_istable(L, idx))
+		return false;
+	lua_pushvalue(L, idx);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &raised_key);
+	bool is = lua_rawequal(L, -1, -2);
+	lua_pop(L, 2);
+	return is;
+}
+
+/* core.is_interrupt(e): is that the error by which a signal ends the script? */
+static int core_is_interrupt(lua_State *L)
+{
+	lua_pushboolean(L, mp_is_interrupt(L, 1));
+	return 1;
 }
 
 static void run_handler(lua_State *L, mp_state *st, int sig)
@@ -335,5 +362,7 @@ void mp_open_signal(lua_State *L)
 	lua_getfield(L, -1, "core");
 	lua_pushcfunction(L, core_signame);
 	lua_setfield(L, -2, "signame");
+	lua_pushcfunction(L, core_is_interrupt);
+	lua_setfield(L, -2, "is_interrupt");
 	lua_pop(L, 1);
 }

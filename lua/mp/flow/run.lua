@@ -241,11 +241,11 @@ local function run(stages, engine)
     bare = {}, started = 0, deaths = 0 }
   local begun = self.time()
   local fine, e = pcall(function()
+    local _ <close> = setmetatable({}, { __close = function() kill_all(self) end })
     prepare(self)
     supervise(self)
   end)
-  kill_all(self)
-  if not fine and type(e) ~= "string" then error(e, 0) end   -- Ctrl-C, a signal's handler
+  if not fine and type(e) ~= "string" then error(e, 0) end   -- a signal's handler
   if not fine then return nil, e end
   if self.report then return nil, self.report, self.unread end
   return { collected = self.collected, rows = rows(self), seconds = self.time() - begun,
