@@ -263,6 +263,16 @@ local ENDLESS = {
   ["a wrapped coroutine"] = [[
     local function handler() print "handled" end
     while true do xpcall(coroutine.wrap(coroutine.wrap(waits)), handler) end]],
+  ["a coroutine, without a wait"] = [[
+    go()
+    coroutine.wrap(coroutine.wrap(function() while true do end end))()]],
+  ["a coroutine, when the one in it has yielded"] = [[
+    go()
+    local inner = coroutine.wrap(function() while true do coroutine.yield() end end)
+    coroutine.resume(coroutine.create(function()
+      inner()
+      while true do end
+    end))]],
   ["a coroutine that has yielded"] = [[
     local co = coroutine.wrap(function()
       while true do

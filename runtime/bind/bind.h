@@ -21,6 +21,7 @@
 typedef struct mp_state {
 	lua_State *L;              /* the main thread of the state; in a child, the target's */
 	lua_State *running;        /* which coroutine called into us last; anchored */
+	lua_State *resumed;        /* which one runs, NULL: none or unknown (protect.c) */
 	mp_runtime *rt;
 	mp_self *me;               /* NULL until the runtime is open, and once it is closed */
 	mp_codec *codec;

@@ -89,6 +89,7 @@ static _Noreturn void run_child(lua_State *C, mp_state *st)
 	const char *text;
 	mp_signals_child(st);
 	st->L = st->running = C;
+	st->resumed = NULL;
 	st->child = true;
 	st->ending = st->ended = st->fell = st->forced = false;
 	st->busy = 0;

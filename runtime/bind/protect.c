@@ -96,6 +96,8 @@ static int handled_call(lua_State *L)
 
 /* ---- coroutines ----------------------------------------------------------------------- */
 
+enum { STATE = 1, COROUTINE };  /* upvalues */
+
 static lua_State *check_coroutine(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TTHREAD);
@@ -103,16 +105,20 @@ static lua_State *check_coroutine(lua_State *L)
 }
 
 /* Resumes with the n values on top: the results' count, or -1: the error is
- * on top. */
+ * on top. A signal is to find the one that runs, and those below are alive. */
 static int resume(lua_State *L, lua_State *co, int n)
 {
+	mp_state *st = lua_touserdata(L, lua_upvalueindex(STATE));
+	lua_State *outer = st->resumed;
 	int results;
 	if (!lua_checkstack(co, n)) {
 		lua_pushliteral(L, "too many arguments to resume");
 		return -1;
 	}
 	lua_xmove(L, co, n);
+	st->resumed = co;
 	int status = lua_resume(co, L, n, &results);
+	st->resumed = outer;
 	if (status != LUA_OK && status != LUA_YIELD) {
 		lua_xmove(co, L, 1);
 		return -1;
@@ -157,7 +163,7 @@ static int co_resume(lua_State *L)
 
 static int resume_wrapped(lua_State *L)
 {
-	lua_State *co = lua_tothread(L, lua_upvalueindex(1));
+	lua_State *co = lua_tothread(L, lua_upvalueindex(COROUTINE));
 	int results = resume(L, co, lua_gettop(L));
 	if (results >= 0)
 		return results;
@@ -175,10 +181,11 @@ static int resume_wrapped(lua_State *L)
 static int co_wrap(lua_State *L)
 {
 	luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_pushvalue(L, lua_upvalueindex(STATE));
 	lua_State *co = lua_newthread(L);
 	lua_pushvalue(L, 1);
 	lua_xmove(L, co, 1);
-	lua_pushcclosure(L, resume_wrapped, 1);
+	lua_pushcclosure(L, resume_wrapped, 2);
 	return 1;
 }
 
@@ -211,7 +218,9 @@ void mp_protect_install(lua_State *L)
 	};
 	lua_pushglobaltable(L);
 	luaL_setfuncs(L, base, 0);
-	if (lua_getfield(L, -1, "coroutine") == LUA_TTABLE)
-		luaL_setfuncs(L, co, 0);
+	if (lua_getfield(L, -1, "coroutine") == LUA_TTABLE) {
+		lua_pushlightuserdata(L, mp_state_of(L));
+		luaL_setfuncs(L, co, 1);
+	}
 	lua_pop(L, 2);
 }

@@ -62,8 +62,9 @@ static int number_of(const char *name)
 
 /* ---- from the signal to the script ---------------------------------------------- */
 
-/* A hook of the script's own (a debugger's) is put back when ours has run. */
-static struct hook { lua_Hook f; int mask, count; } before[2];
+/* A hook of the script's own (a debugger's) is put back when ours has run: in
+ * the main thread, in the coroutine that called us last, in the one that runs. */
+static struct hook { lua_State *L; lua_Hook f; int mask, count; } before[3];
 
 static void hook(lua_State *L, lua_Debug *ar);
 
@@ -72,15 +73,21 @@ static void set_hook(lua_State *L, struct hook *saved)
 	lua_Hook f = lua_gethook(L);
 	if (f == hook)
 		return;
-	*saved = (struct hook){ f, lua_gethookmask(L), lua_gethookcount(L) };
+	for (int i = 0; i < 3; i++)
+		if (before[i].L == L)
+			before[i].L = NULL;  /* of an earlier signal */
+	*saved = (struct hook){ L, f, lua_gethookmask(L), lua_gethookcount(L) };
 	lua_sethook(L, hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
 }
 
 static void hook(lua_State *L, lua_Debug *ar)
 {
 	mp_state *st = mp_state_of(L);
-	struct hook *saved = &before[L != st->L];
+	struct hook none = { .L = L }, *saved = &none;
 	(void)ar;
+	for (int i = 0; i < 3; i++)
+		if (before[i].L == L)
+			saved = &before[i];
 	lua_sethook(L, saved->f, saved->mask, saved->count);
 	if (st->signals)
 		mp_interrupt(L, st);
@@ -92,6 +99,8 @@ static void to_safe_point(mp_state *st)
 	set_hook(st->L, &before[0]);
 	if (st->running != st->L)
 		set_hook(st->running, &before[1]);
+	if (st->resumed)
+		set_hook(st->resumed, &before[2]);
 }
 
 /* From the keeper: a deadlock is to be reported. */
