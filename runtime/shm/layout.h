@@ -170,7 +170,7 @@ typedef struct mp_header {
 	mp_word chunks_high;
 	mp_word objs_hint;            /* no free entry lies below (a hint) */
 	mp_word chunks_hint;          /* no free chunk lies below (a hint) */
-	mp_word collections;          /* begun so far, twice: see object.c, collect */
+	mp_word collections;          /* begun so far, twice: see collect.c */
 	uint32_t pad0;
 	_Atomic int32_t warm;         /* allocated chunks that are free (a hint) */
 	mp_word processes;            /* counts process objects: their serial number */

@@ -1,23 +1,15 @@
 /* object: see object.h for layout, invariant and crash argument.
  *
  * SPDX-License-Identifier: MIT */
-#include "object.h"
+#include "object_entry.h"
 
-
-#include "../base/crash.h"
 #include "bell.h"
 #include "eventcount.h"
-
-#define CANDIDATES 1024
 
 static uint64_t word(unsigned state, enum mp_type type, uint32_t gen)
 {
 	return state | (uint64_t)type << 8 | (uint64_t)gen << 32;
 }
-static uint32_t gen_of(uint64_t w) { return (uint32_t)(w >> 32); }
-static enum mp_type type_of(uint64_t w) { return (enum mp_type)((w >> 8) & 0xff); }
-static unsigned state_of(uint64_t w) { return w & 0xff; }
-static uint32_t index_of(mp_handle h) { return (uint32_t)h; }
 
 static mp_obj *entry_of(const mp_shm *s, mp_handle h)
 {
@@ -26,11 +18,6 @@ static mp_obj *entry_of(const mp_shm *s, mp_handle h)
 	       ? &s->objs[i] : NULL;
 }
 
-/* The two bitmaps over the slots: holders, then watchers. */
-static _Atomic uint64_t *holders(const mp_shm *s, uint32_t i)
-{
-	return (_Atomic uint64_t *)mp_at(s, s->h->bits) + (uint64_t)i * 2 * s->h->words;
-}
 static _Atomic uint64_t *watchers(const mp_shm *s, uint32_t i)
 {
 	return holders(s, i) + s->h->words;
@@ -50,20 +37,6 @@ static bool has_bit(_Atomic uint64_t *row, mp_aid a)
 {
 	uint32_t n = mp_aid_slot(a);
 	return atomic_load(&row[n / 64]) >> n % 64 & 1;
-}
-static bool no_bits(const mp_shm *s, _Atomic uint64_t *row)
-{
-	for (uint32_t i = 0; i < s->h->words; i++) {
-		if (atomic_load(&row[i]))
-			return false;
-		MP_CRASHPOINT("object.word");
-	}
-	return true;
-}
-
-static const mp_type_ops *ops_of(const mp_shm *s, enum mp_type t)
-{
-	return t < MP_TYPES && s->types ? s->types[t] : NULL;
 }
 
 /* ---- creating -------------------------------------------------------------- */
@@ -292,16 +265,7 @@ static void destroy(mp_self *me, uint32_t i)
 	atomic_store(&o->claim, 0);
 }
 
-/* Was it sent since this collection began? 0: ever. */
-static bool sent_since(const mp_obj *o, uint32_t began)
-{
-	uint32_t sent = atomic_load(&o->sent);
-	return sent && (!began || (int32_t)(sent - began) >= 0);
-}
-
-/* Destroys an object that nobody holds, if that is still so once it is marked
- * DYING, and that was not sent since. */
-static void destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, uint32_t began)
+void mp_obj_destroy_if_alone(mp_self *me, uint32_t i, uint64_t w, uint32_t began)
 {
 	mp_shm *s = me->shm;
 	mp_obj *o = &s->objs[i];
@@ -346,7 +310,7 @@ static void left(mp_self *me, uint32_t i)
 		atomic_store(&o->left, 0);
 		mp_obj_loosened(me);
 	} else {
-		destroy_if_alone(me, i, w, 0);
+		mp_obj_destroy_if_alone(me, i, w, 0);
 	}
 }
 
@@ -401,9 +365,8 @@ static void unpin(mp_self *me, mp_handle h, const struct pin *p)
 		left(me, index_of(h));
 }
 
-/* Calls f for entry i, held, if it is alive. */
-static void visit(mp_self *me, uint32_t i,
-                  void (*f)(mp_self *me, const mp_type_ops *ops, void *body, void *ud), void *ud)
+void mp_obj_visit_entry(mp_self *me, uint32_t i,
+                        void (*f)(mp_self *me, const mp_type_ops *ops, void *body, void *ud), void *ud)
 {
 	mp_shm *s = me->shm;
 	uint64_t w = atomic_load(&s->objs[i].word);
@@ -420,7 +383,7 @@ void mp_obj_visit(mp_self *me, void (*f)(mp_self *me, const mp_type_ops *ops, vo
 {
 	uint32_t high = atomic_load(&me->shm->h->objs_high);
 	for (uint32_t i = 1; i < high; i++)
-		visit(me, i, f, ud);
+		mp_obj_visit_entry(me, i, f, ud);
 }
 
 static void leave(mp_self *me, const mp_type_ops *ops, void *body, void *ud)
@@ -437,132 +400,7 @@ void mp_obj_leave(mp_self *me)
 	me->counts = false;
 }
 
-/* ---- collecting what only messages could have kept -------------------------- */
-
-/* An object that nobody holds lives in messages alone, if at all. A collection
- * gets a number, then candidates are noted, then the contents of all objects
- * are searched for them. An item that is taken and sent on meanwhile could
- * hide from the search: but its taker's bit is set before the item is
- * finished, and stays until it was sent, with the number that holds then; who
- * sends with an older one had its bit when candidates were noted, or was done
- * by then. So a candidate that no message listed, that nobody holds now, and
- * that was not sent since, is garbage. One that was is searched itself: what
- * it lists lives by it. That others send other things does not matter. */
-struct candidates {
-	uint32_t n, at;                /* at: where the next round begins */
-	uint32_t began;                /* the collection's number */
-	mp_handle h[CANDIDATES];
-	bool marked[CANDIDATES];
-};
-
-/* The first that is not before entry i: they are in order. */
-static uint32_t position(const struct candidates *c, uint32_t i)
-{
-	uint32_t lo = 0, hi = c->n;
-	while (lo < hi) {
-		uint32_t mid = (lo + hi) / 2;
-		if (index_of(c->h[mid]) < i)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo;
-}
-
-static void mark(void *ud, mp_handle h)
-{
-	struct candidates *c = ud;
-	uint32_t k = position(c, index_of(h));
-	if (k < c->n && c->h[k] == h)
-		c->marked[k] = true;
-}
-
-/* Maybe just one that looks into it: that one then asks for a collection. */
-static bool has_holder(mp_shm *s, uint32_t i)
-{
-	if (no_bits(s, holders(s, i)))
-		return false;
-	if (atomic_load(&s->objs[i].sent))
-		atomic_store(&s->objs[i].left, 1);
-	return !no_bits(s, holders(s, i));
-}
-
-static void note_candidates(mp_shm *s, struct candidates *c)
-{
-	uint32_t high = atomic_load(&s->h->objs_high);
-	for (c->n = 0; c->at < high && c->n < CANDIDATES; c->at++) {
-		uint64_t w = atomic_load(&s->objs[c->at].word);
-		if (state_of(w) != MP_OBJ_LIVE || has_holder(s, c->at))
-			continue;
-		c->marked[c->n] = false;
-		c->h[c->n++] = (w >> 32 << 32) | c->at;
-	}
-}
-
-static void search_in(mp_self *me, const mp_type_ops *ops, void *body, void *ud)
-{
-	if (ops->contents)
-		ops->contents(me, body, mark, ud);
-}
-
-static bool is_candidate(const struct candidates *c, uint32_t i)
-{
-	uint32_t k = position(c, i);
-	return k < c->n && index_of(c->h[k]) == i;
-}
-
-/* Bits first, as always. */
-static bool lives(mp_shm *s, const struct candidates *c, uint32_t k)
-{
-	uint32_t i = index_of(c->h[k]);
-	return c->marked[k] || !no_bits(s, holders(s, i)) || sent_since(&s->objs[i], c->began);
-}
-
-static bool has_contents(const mp_shm *s, uint32_t i)
-{
-	const mp_type_ops *ops = ops_of(s, type_of(atomic_load(&s->objs[i].word)));
-	return ops && ops->contents;
-}
-
-/* A candidate that is listed somewhere lives, and so does what it lists. */
-static void search_contents(mp_self *me, struct candidates *c)
-{
-	uint32_t high = atomic_load(&me->shm->h->objs_high);
-	bool searched[CANDIDATES] = { false }, more = true;
-	for (uint32_t i = 1; i < high; i++)
-		if (has_contents(me->shm, i) && !is_candidate(c, i))
-			visit(me, i, search_in, c);
-	MP_CRASHPOINT("collect.searched");
-	while (more) {
-		more = false;
-		for (uint32_t k = 0; k < c->n; k++) {
-			if (searched[k] || !lives(me->shm, c, k))
-				continue;
-			searched[k] = more = true;
-			visit(me, index_of(c->h[k]), search_in, c);
-		}
-	}
-}
-
-void mp_obj_collect(mp_self *me)
-{
-	mp_shm *s = me->shm;
-	struct candidates c = { .at = 1 };
-	atomic_store(&s->h->gc, 0);
-	do {
-		c.began = (atomic_fetch_add(&s->h->collections, 2) + 2) | 1;
-		note_candidates(s, &c);
-		MP_CRASHPOINT("collect.noted");
-		if (c.n)
-			search_contents(me, &c);
-		for (uint32_t k = 0; k < c.n; k++) {
-			uint32_t i = index_of(c.h[k]);
-			uint64_t w = atomic_load(&s->objs[i].word);
-			if (!c.marked[k] && gen_of(w) == gen_of(c.h[k]) && state_of(w) == MP_OBJ_LIVE)
-				destroy_if_alone(me, i, w, c.began);
-		}
-	} while (c.n == CANDIDATES);
-}
+/* ---- the sweep's part -------------------------------------------------------- */
 
 void mp_obj_sweep(mp_self *me, mp_aid dead)
 {
