@@ -35,7 +35,7 @@ static int handle(lua_State *L)
 }
 
 /* The handler that Lua would call is that of the innermost protected call. The
- * running function is none: it waits, was just called, or is done with it. */
+ * running function is none: it waits, or is done with it. */
 static void replace_handler(lua_State *L)
 {
 	lua_Debug ar;

@@ -77,7 +77,8 @@ static void set_hook(lua_State *L, struct hook *saved)
 		if (before[i].L == L)
 			before[i].L = NULL;  /* of an earlier signal */
 	*saved = (struct hook){ L, f, lua_gethookmask(L), lua_gethookcount(L) };
-	lua_sethook(L, hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKLINE | LUA_MASKCOUNT, 1);
+	/* Not at calls: what our C functions call protected is not to fail by it. */
+	lua_sethook(L, hook, LUA_MASKCOUNT, 1);
 }
 
 static void hook(lua_State *L, lua_Debug *ar)

@@ -157,6 +157,8 @@ static bool decode(lua_State *L, mp_state *st, mp_in *in, lua_CFunction how)
 	lua_pushlightuserdata(L, &r);
 	if (lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK)
 		return true;
+	if (mp_is_interrupt(L, -1))
+		mp_pass_interrupt(L);
 	luaL_tolstring(L, -1, NULL);
 	lua_remove(L, -2);
 	return false;
