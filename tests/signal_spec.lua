@@ -292,6 +292,17 @@ local ENDLESS = {
       coroutine.resume(co)
       coroutine.close(co)
     end]],
+  ["an executor"] = [[
+    local ex <close> = mp.ProcessPoolExecutor(2)
+    local f = ex:submit(mp.sleep, 1000)
+    while true do pcall(f.result, f) end]],
+  ["the end, which waits for a pool's tasks"] = [[
+    local pool = mp.Pool(2)
+    pool:apply_async(mp.sleep, { 1000 })
+    mp.atexit(go)]],
+  ["a pool's map"] = [[
+    local pool <close> = mp.Pool(2)
+    while true do pcall(pool.map, pool, mp.sleep, { 1000, 1000, 1000 }) end]],
   ["a method of ours that catches errors"] = [[
     local t = mp.Timer(1000, print)
     t:start()

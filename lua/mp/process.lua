@@ -178,16 +178,17 @@ local function report(text)
   core.stderr(("%s (pid %d): %s\n"):format(p.name, mp.getpid(), text))
 end
 
--- Last first; one that is registered meanwhile runs as well. Ctrl-C ends but
--- the one that runs; that it did is said at the very end.
-local function close_all()
-  while #closers > 0 do
-    local f = table.remove(closers)
-    local ok, e = plain_xpcall(f, remote.catch)
-    if not ok and not core.is_interrupt(e.value) then
-      report(("%s\n%s"):format(e.message, e.traceback))
-    end
+-- Ctrl-C ends but the one that runs; that it did is said at the very end.
+local function run_one(f)
+  local ok, e = plain_xpcall(f, remote.catch)
+  if not ok and not core.is_interrupt(e.value) then
+    report(("%s\n%s"):format(e.message, e.traceback))
   end
+end
+
+-- Last first; one that is registered meanwhile runs as well.
+local function close_all()
+  while #closers > 0 do run_one(table.remove(closers)) end
 end
 
 -- What our own modules do at the end, after the script's closers, and in a
@@ -199,7 +200,7 @@ function core.finish(f) finishers[#finishers + 1] = f end
 
 local function end_all()
   close_all()
-  for _, f in ipairs(finishers) do f() end
+  for _, f in ipairs(finishers) do run_one(f) end
   close_all()
 end
 

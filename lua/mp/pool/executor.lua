@@ -120,10 +120,13 @@ function Executor.__newindex(_, key)
   fail(2, "Executor", "field %s cannot be set", tostring(key))
 end
 
+-- A script that Ctrl-C ends waits for nothing.
 function Executor.__close(ex)
   local c = rawget(ex, "client")
   if c.foreign or c.ended then return end
-  methods.shutdown(ex)
+  if not core.interrupted() then return methods.shutdown(ex) end
+  c:terminate()
+  c:join()
 end
 
 Executor.__gc = pool.Pool.__gc
