@@ -419,7 +419,11 @@ describe("Dict", function()
     raises("closed here", d.set, d, "q", closed)
     raises("Dict:set: the key is an object that is closed here", d.set, d, closed, 1)
     do local _ <close> = d end
-    raises("Dict:get: this Dict is closed here", d.get, d, "a")
+    for _, name in ipairs { "get", "set", "has", "contains", "pop", "popitem", "setdefault", "update",
+                            "keys", "values", "items", "clear", "totable", "copy" } do
+      raises("Dict:" .. name .. ": this Dict is closed here", mp.Dict()[name], d, "a", 1)
+    end
+    raises("pairs(Dict): this Dict is closed here", pairs, d)
     assert.equal("Dict (closed here)", tostring(d))
     raises("Dict:get: expected a Dict, got table (call it with a colon)", mp.Dict().get, {}, "a")
   end)

@@ -265,7 +265,11 @@ describe("List", function()
     raises("List:extend: the list's n must be a count", l.extend, l, { n = -1 })
     assert.same({ 1 }, l:totable())
     do local _ <close> = l end
-    raises("List:append: this List is closed here", l.append, l, 1)
+    for _, name in ipairs { "append", "insert", "extend", "pop", "remove", "index", "count", "sort",
+                            "reverse", "clear", "items", "slice", "totable", "copy" } do
+      raises("List:" .. name .. ": this List is closed here", mp.List()[name], l)
+    end
+    raises("pairs(List): this List is closed here", pairs, l)
     assert.equal("List (closed here)", tostring(l))
   end)
 end)

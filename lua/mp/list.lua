@@ -42,11 +42,12 @@ function List.index(l, value, first)
   if first ~= nil and math.type(first) ~= "integer" then
     fail("List:index", "the first index must be an integer, got %s", tostring(first))
   end
-  return find(look(l), value, math.max(first or 1, 1))
+  local items = look(l, "List:index")
+  return find(items, value, math.max(first or 1, 1))
 end
 
 function List.count(l, value)
-  local items, n = look(l), 0
+  local items, n = look(l, "List:count"), 0
   for i = 1, #items do
     if equal(items[i], value) then n = n + 1 end
   end
@@ -56,7 +57,7 @@ end
 -- remove(value) -> true, the first that is equal removed; false if none is
 function List.remove(l, value)
   while true do
-    local items, version = look(l)
+    local items, version = look(l, "List:remove")
     local i = find(items, value, 1)
     if not i then return false end
     if take(l, version, i) then return true end
@@ -64,11 +65,11 @@ function List.remove(l, value)
 end
 
 -- order(items) -> a list of the indices in their new order
-local function rearrange(l, order)
+local function rearrange(l, call, order)
   local items, version
   repeat
-    items, version = look(l)
-  until arrange(l, version, order(items))
+    items, version = look(l, call)
+  until arrange(l, version, order(items), call)
 end
 
 local function indices(n)
@@ -83,7 +84,7 @@ function List.sort(l, less)
     fail("List:sort", "expected a function that compares two items, got %s", type(less))
   end
   less = less or function(a, b) return a < b end
-  rearrange(l, function(items)
+  rearrange(l, "List:sort", function(items)
     local order = indices(#items)
     table.sort(order, function(i, k)
       local a, b = items[i], items[k]
@@ -94,7 +95,7 @@ function List.sort(l, less)
 end
 
 function List.reverse(l)
-  rearrange(l, function(items)
+  rearrange(l, "List:reverse", function(items)
     local order, n = {}, #items
     for i = 1, n do order[i] = n + 1 - i end
     return order

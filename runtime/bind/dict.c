@@ -209,19 +209,28 @@ static int dict_newindex(lua_State *L)
 	return set(L, "Dict");
 }
 
-static int dict_has(lua_State *L)
+static int has(lua_State *L, const char *call)
 {
-	static const char call[] = "Dict:has";
 	mp_ref *r = mp_ref_self(L, call);
 	mp_copy none = { .data = NULL, .room = 0 };
-	bool has = false;
+	bool is = false;
 	key k;
 	read_key(L, 2, call, &k);
 	/* With no room nothing is copied, unless there is nothing to copy. */
 	if (!k.none)
-		has = mp_dict_get(r->st->me, r->body, &k.core, &none) != MP_EMPTY;
-	lua_pushboolean(L, has);
+		is = mp_dict_get(r->st->me, r->body, &k.core, &none) != MP_EMPTY;
+	lua_pushboolean(L, is);
 	return 1;
+}
+
+static int dict_has(lua_State *L)
+{
+	return has(L, "Dict:has");
+}
+
+static int dict_contains(lua_State *L)
+{
+	return has(L, "Dict:contains");
 }
 
 static int dict_setdefault(lua_State *L)
@@ -378,6 +387,13 @@ static int dict_totable(lua_State *L)
 	return 1;
 }
 
+static int dict_copy(lua_State *L)
+{
+	static const char call[] = "Dict:copy";
+	push_table(L, mp_ref_self(L, call), call);
+	return 1;
+}
+
 /* Pushes the list of all keys, or of all values. */
 static void push_list(lua_State *L, mp_ref *r, int what, const char *call)
 {
@@ -414,11 +430,11 @@ static int dict_values(lua_State *L)
 	return 1;
 }
 
-/* Upvalues: the metatable, the keys as they were, how many were tried. A key
- * that is gone by now is passed over. */
+/* Upvalues: the metatable, the keys as they were, how many were tried, the
+ * call's name. A key that is gone by now is passed over. */
 static int items_next(lua_State *L)
 {
-	static const char call[] = "Dict:items";
+	const char *call = lua_touserdata(L, lua_upvalueindex(4));
 	mp_ref *r = mp_ref_self(L, call);
 	lua_Integer i = lua_tointeger(L, lua_upvalueindex(3));
 	uint64_t version;
@@ -436,16 +452,26 @@ static int items_next(lua_State *L)
 	return 0;
 }
 
-static int dict_items(lua_State *L)
+static int items(lua_State *L, const char *call)
 {
-	static const char call[] = "Dict:items";
 	mp_ref *r = mp_ref_self(L, call);
 	lua_pushvalue(L, lua_upvalueindex(1));
 	push_list(L, r, MP_SHOW_KEYS, call);
 	lua_pushinteger(L, 0);
-	lua_pushcclosure(L, items_next, 3);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)call);
+	lua_pushcclosure(L, items_next, 4);
 	lua_pushvalue(L, 1);
 	return 2;
+}
+
+static int dict_items(lua_State *L)
+{
+	return items(L, "Dict:items");
+}
+
+static int dict_pairs(lua_State *L)
+{
+	return items(L, "pairs(Dict)");
 }
 
 /* -> key, value of some entry, removed; nil if there is none */
@@ -497,7 +523,7 @@ static const luaL_Reg methods[] = {
 	{ "get", dict_get },
 	{ "set", dict_set },
 	{ "has", dict_has },
-	{ "contains", dict_has },
+	{ "contains", dict_contains },
 	{ "pop", dict_pop },
 	{ "popitem", dict_popitem },
 	{ "setdefault", dict_setdefault },
@@ -507,11 +533,11 @@ static const luaL_Reg methods[] = {
 	{ "items", dict_items },
 	{ "clear", dict_clear },
 	{ "totable", dict_totable },
-	{ "copy", dict_totable },
+	{ "copy", dict_copy },
 	{ "__index", dict_index },
 	{ "__newindex", dict_newindex },
 	{ "__len", dict_len },
-	{ "__pairs", dict_items },
+	{ "__pairs", dict_pairs },
 	{ "__tostring", dict_tostring },
 	{ NULL, NULL }
 };

@@ -193,6 +193,13 @@ static int list_totable(lua_State *L)
 	return 1;
 }
 
+static int list_copy(lua_State *L)
+{
+	static const char call[] = "List:copy";
+	push_items(L, mp_ref_self(L, call), 0, UINT64_MAX, call);
+	return 1;
+}
+
 /* slice(i, [j = #l]): a negative one counts from the end, as string.sub has it */
 static int list_slice(lua_State *L)
 {
@@ -345,13 +352,23 @@ static int items_next(lua_State *L)
 	return 2;
 }
 
-static int list_items(lua_State *L)
+static int items(lua_State *L, const char *call)
 {
-	mp_ref_self(L, "List:items");
+	mp_ref_self(L, call);
 	lua_pushcfunction(L, items_next);
 	lua_pushvalue(L, 1);
 	lua_pushinteger(L, 0);
 	return 3;
+}
+
+static int list_items(lua_State *L)
+{
+	return items(L, "List:items");
+}
+
+static int list_pairs(lua_State *L)
+{
+	return items(L, "pairs(List)");
 }
 
 static int list_tostring(lua_State *L)
@@ -367,10 +384,10 @@ static int list_tostring(lua_State *L)
 
 /* ---- for lua/mp/list.lua: upvalue 1 is the metatable, as of the methods -------------------- */
 
-/* (l) -> items, version of the last change */
+/* (l, call) -> items, version of the last change */
 static int list_look(lua_State *L)
 {
-	static const char call[] = "List";
+	const char *call = luaL_checkstring(L, 2);
 	lua_pushinteger(L, (lua_Integer)push_items(L, mp_ref_self(L, call), 0, UINT64_MAX, call));
 	return 2;
 }
@@ -385,10 +402,10 @@ static int list_take(lua_State *L)
 	return take(L, r, luaL_checkinteger(L, 3), &version, call) == MP_OK ? 2 : 0;
 }
 
-/* (l, version, order) -> true, if nothing was changed since */
+/* (l, version, order, call) -> true, if nothing was changed since */
 static int list_arrange(lua_State *L)
 {
-	static const char call[] = "List:sort";
+	const char *call = luaL_checkstring(L, 4);
 	mp_ref *r = mp_ref_self(L, call);
 	uint64_t version = (uint64_t)luaL_checkinteger(L, 2), n = lua_rawlen(L, 3);
 	uint64_t *order = lua_newuserdatauv(L, (n + 1) * sizeof *order, 0);
@@ -414,11 +431,11 @@ static const luaL_Reg methods[] = {
 	{ "slice", list_slice },
 	{ "clear", list_clear },
 	{ "totable", list_totable },
-	{ "copy", list_totable },
+	{ "copy", list_copy },
 	{ "__index", list_index },
 	{ "__newindex", list_newindex },
 	{ "__len", list_len },
-	{ "__pairs", list_items },
+	{ "__pairs", list_pairs },
 	{ "__tostring", list_tostring },
 	{ NULL, NULL }
 };
