@@ -40,6 +40,21 @@ describe("Timer", function()
     t:cancel()
   end)
 
+  it("is cancelled where a variable with it is closed", function()
+    local q = mp.Queue()
+    local t, never
+    do
+      local closed <close> = mp.Timer(60, function() q:put "ran" end):start()
+      local other <close> = mp.Timer(0, function() q:put "never" end)
+      t, never = closed, other
+    end
+    assert.is_true(t:join(20))
+    assert.equal(0, t.exitcode)
+    never:start()
+    assert.is_true(never:join(20))
+    assert.is_true(q:empty())
+  end)
+
   it("that was cancelled before its start never runs", function()
     local q = mp.Queue()
     local t = mp.Timer(60, function() q:put "ran" end)

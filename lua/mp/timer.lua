@@ -105,6 +105,8 @@ function Timer.__newindex(t, key, value)
   end
 end
 
+Timer.__close = methods.cancel
+
 function Timer.__tostring(t)
   return (tostring(t.process):gsub("^Process", "Timer", 1))
 end
