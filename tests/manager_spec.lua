@@ -41,6 +41,26 @@ describe("Namespace", function()
     assert.equal(9, ns.x)
   end)
 
+  it("is given up where a variable with it is closed", function()
+    local q = mp.Queue()
+    local kept
+    do
+      local ns <close> = mp.Namespace { x = 1 }
+      q:put(ns)
+      kept = ns
+    end
+    for _, f in ipairs {
+      function() return kept.x end, function() kept.x = 2 end, function() for _ in pairs(kept) do error() end end,
+    } do
+      local why = raises("Namespace: this Namespace is closed here", f)
+      assert.truthy(why:find "^tests/manager_spec.lua:%d+: ", why)
+    end
+    assert.equal("Namespace (closed here)", tostring(kept))
+    raises("closed here", q.put, q, kept)
+    do local _ <close> = kept end
+    assert.equal(1, q:get().x)
+  end)
+
   it("names the misuse", function()
     local ns = mp.Namespace()
     raises("Namespace: a field's name must be a string, got number", function() ns[2] = 1 end)

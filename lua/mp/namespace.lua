@@ -11,6 +11,7 @@ local core = require "mp.core"
 local mp = core.mp
 
 local Namespace = {}
+local Closed = {}     -- what it is when it was closed here
 
 local function fail(call, text, ...)
   error(("%s: %s"):format(call, text:format(...)), 3)
@@ -53,6 +54,19 @@ function Namespace.__tostring(ns)
   table.sort(shown)
   return ("Namespace(%s)"):format(table.concat(shown, ", "))
 end
+
+-- Gives up this process's part, as a Dict's does.
+function Namespace.__close(ns)
+  local _ <close> = rawget(ns, 1)
+  setmetatable(ns, Closed)
+end
+
+local CLOSED = "Namespace: this Namespace is closed here"
+function Closed.__index() error(CLOSED, 2) end
+function Closed.__newindex() error(CLOSED, 2) end
+function Closed.__pairs() error(CLOSED, 3) end
+function Closed.__tostring() return "Namespace (closed here)" end
+function Closed.__close() end
 
 function mp.Namespace(fields)
   if fields ~= nil and type(fields) ~= "table" then
