@@ -354,6 +354,11 @@ static int process_join(lua_State *L)
 	}
 	if (rc == -EINVAL)
 		mp_misuse(L, call, "it has not been started");
+	if (rc == -ECANCELED) {
+		lua_pushnil(L);
+		lua_pushliteral(L, "not started");
+		return 2;
+	}
 	if (rc)
 		return mp_fail(L, rc, call);
 	lua_pushboolean(L, 1);

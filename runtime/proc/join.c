@@ -34,6 +34,12 @@ static bool ended(void *arg)
 	return atomic_load(&((mp_process *)arg)->state) == MP_P_ENDED;
 }
 
+/* Or its start has failed, and it is a new one again. */
+static bool runs_no_more(void *arg)
+{
+	return atomic_load(&((mp_process *)arg)->state) != MP_P_STARTED;
+}
+
 /* ---- reaping --------------------------------------------------------------- */
 
 static void forget_child(mp_runtime *rt, mp_child *c)
@@ -133,7 +139,9 @@ int mp_process_join(mp_runtime *rt, mp_self *me, mp_process *p, int64_t deadline
 		if (c && reap(rt, c))
 			continue;
 		rc = c ? wait_for_child(rt, me, p, c, deadline)
-		       : mp_ec_wait(me, &p->ec, ended, p, deadline, &as);
+		       : mp_ec_wait(me, &p->ec, runs_no_more, p, deadline, &as);
+		if (rc == MP_OK && atomic_load(&p->state) == MP_P_NEW)
+			return -ECANCELED;
 	}
 	if (rc == MP_OK)
 		mp_sweep(me, atomic_load(&p->aid));  /* if the burial is not done yet */

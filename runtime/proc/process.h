@@ -68,7 +68,8 @@ int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why);
 _Noreturn void mp_process_exit(mp_runtime *rt, int status);
 
 /* All that follow: p is held by the caller.
- * Waits for its end. 0, MP_TIMEOUT, MP_INTERRUPTED, -EINVAL (not started).
+ * Waits for its end. 0, MP_TIMEOUT, MP_INTERRUPTED, -EINVAL (not started),
+ * -ECANCELED (its start failed meanwhile).
  * When it returns 0 nothing that the process held is held any more. */
 int mp_process_join(mp_runtime *rt, mp_self *me, mp_process *p, int64_t deadline);
 /* Asks the system, so it is right the moment the process has ended. */

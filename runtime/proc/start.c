@@ -11,6 +11,7 @@
 #include "process.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,7 @@ static mp_aid prepare(mp_runtime *rt, mp_process *p)
 static void undo(mp_runtime *rt, mp_process *p, mp_aid aid)
 {
 	atomic_store(&p->state, MP_P_NEW);
+	mp_ec_notify(&p->ec, INT_MAX);
 	mp_obj_forget(&rt->self, aid);
 	mp_slot_cancel(&rt->shm, aid);
 	atomic_store(&p->aid, 0);

@@ -409,14 +409,14 @@ static void owner_killed(void)
 	}
 }
 
-/* ---- a system without pidfds ------------------------------------------------------------- */
+/* ---- a system that refuses ------------------------------------------------------------------ */
 
-static void no_pidfds(void)
+static void refuse(uint32_t call, uint32_t err)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | err),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = { 4, code };
@@ -425,9 +425,47 @@ static void no_pidfds(void)
 		_exit(0);  /* no filters here: nothing to try */
 }
 
+static void no_pidfds(void) { refuse(SYS_pidfd_open, EPERM); }
+
 static void life_without(void) { no_pidfds(); life(); }
 static void others_without(void) { no_pidfds(); joined_by_others(); }
 static void owner_without(void) { no_pidfds(); owner_killed(); }
+
+static int join_refused(void)
+{
+	while (atomic_load(&victim->state) == MP_P_NEW)
+		usleep(100);
+	return mp_process_join(&rt, &rt.self, victim, mp_deadline(20)) == -ECANCELED ? 0 : 1;
+}
+
+/* Before the fork: when somebody sleeps until the process has ended. */
+static void refuse_when_joined(const char *point)
+{
+	if (strcmp(point, "start.prepared") != 0)
+		return;
+	while (!(atomic_load(&victim->ec) & 1))
+		usleep(100);
+	refuse(SYS_clone, EAGAIN);
+}
+
+static void fork_refused(void)
+{
+	mp_handle h, hj;
+	const char *why = "";
+	pid_t pid;
+	mp_process *p;
+	open_with(0);
+	victim = made(&h);
+	p = start(&hj, join_refused);
+	mp_crash_hook = refuse_when_joined;
+	CHECK_EQ(mp_process_fork(&rt, h, &pid, &why), -EAGAIN);
+	CHECK(strstr(why, "too many processes"));
+	CHECK_EQ(join(p), 0);
+	CHECK_EQ(mp_process_join(&rt, &rt.self, victim, 0), -EINVAL);
+	mp_obj_drop(&rt.self, h);
+	mp_obj_drop(&rt.self, hj);
+	nothing_left();
+}
 
 /* ---- how fast ------------------------------------------------------------------------------ */
 
@@ -509,6 +547,7 @@ int main(void)
 	trial("life without pidfds", life_without);
 	trial("joined by others without pidfds", others_without);
 	trial("owner killed without pidfds", owner_without);
+	trial("fork refused, joined", fork_refused);
 	mp_crash_hook = NULL;
 	open_with(0);
 	measure(&bare, &ours);
