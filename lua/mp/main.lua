@@ -2,6 +2,7 @@
 --
 -- set(name, value)          keeps an option in mp.options, by its name, a
 --                           stage's as "stage.option"; raises what is wrong
+-- prepare(globals)          puts the module and a pipeline's words there
 -- run(script) -> status, message
 --                           prepares the globals, runs the script and then the
 --                           flows that it declared. status is what mprun shall
@@ -79,8 +80,9 @@ local flow  -- the module mp.flow; kept, for a test runner may unload it
 
 -- The pipeline's words. Where mp.flow cannot be loaded (a host without lpeg),
 -- scripts that have no flow still run: the reason comes when one is used.
-local function prepare(env)
+function main.prepare(env)
   env.mp = require "mp"
+  require "mp.core".words = true
   local ok, got = pcall(require, "mp.flow")
   if not ok then
     env.flow = function() error(got, 2) end
@@ -139,7 +141,7 @@ function main.run(script)
   if options.program then args[-1] = options.program end
   local ok, report = xpcall(configure, explain)
   if not ok then return failed(report) end
-  ok, report = xpcall(prepare, explain, _G)
+  ok, report = xpcall(main.prepare, explain, _G)
   if not ok then return failed(report) end
   ok, report = xpcall(script, explain, table.unpack(args))
   if not ok then return failed(report) end

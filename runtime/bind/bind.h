@@ -34,7 +34,10 @@ typedef struct mp_state {
 	bool fell;                 /* a deadlock was raised, and the script has not waited since */
 	bool forced;               /* the end does not join processes: a deadlock ended the script */
 	bool standalone;           /* mp_standalone was called: this is mprun */
-	bool child;                /* started by us: ends by mp_state_exit */
+	bool child;                /* started by us: ends by mp_state_exit, or as a thread */
+	bool thread;               /* a thread's: in a process that it starts, it is not */
+	bool leaving;              /* a thread's: os.exit was called */
+	int status;                /* with this status, as wait(2) gives it */
 	bool ending, ended;        /* the orderly end runs, is done */
 	bool guarded;              /* closers exist: newer objects need a newer guard */
 	int busy;                  /* depth of handlers that run inside a call of ours */
@@ -124,6 +127,20 @@ int mp_interrupted(lua_State *L);
 
 #define MP_EXIT_DEADLOCK 3                 /* exit status after one */
 
+/* The status of os.exit's first argument. */
+int mp_exit_status_of(lua_State *L);
+/* Runs the script's closers; what goes wrong in one they report themselves. */
+void mp_exit_closers(lua_State *L);
+/* The runtime's hooks are this state's. */
+void mp_state_hooks(mp_state *st);
+/* Notes which coroutine runs, for handlers and reports. */
+void mp_state_runs(lua_State *L, mp_state *st);
+/* os.exit in a thread: unwinds. */
+_Noreturn void mp_thread_exit(lua_State *L, mp_state *st, int status);
+/* Shall it end? Then raises what unwinds it. */
+void mp_thread_check(lua_State *L, mp_state *st);
+/* A forked child of the thread: it is one no more. */
+void mp_thread_forked(lua_State *L, mp_state *st);
 /* Raises the table on top as an error that tostring gives as its message. */
 _Noreturn void mp_raise_object(lua_State *L);
 /* Is that value the error by which SIGINT or SIGTERM ends the script? */
@@ -153,6 +170,7 @@ void mp_module_push(lua_State *L, const char *name);
  * the stack's top (the module), defines its types. Internals go to its field
  * `core`, which is the module mp.core. */
 void mp_open_process(lua_State *L);
+void mp_open_thread(lua_State *L);
 void mp_open_queue(lua_State *L);
 void mp_open_pipe(lua_State *L);
 void mp_open_lock(lua_State *L);

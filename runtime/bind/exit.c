@@ -19,6 +19,7 @@
 
 #include "../proc/process.h"
 #include "../proc/stdio.h"
+#include "../proc/thread.h"
 
 static const char closer_key, guard_key, guard_meta_key;
 
@@ -33,8 +34,7 @@ static int ended_by;
 
 /* ---- the end ---------------------------------------------------------------------- */
 
-/* The script's closers; what goes wrong in one they report themselves. */
-static void run_closers(lua_State *L)
+void mp_exit_closers(lua_State *L)
 {
 	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &closer_key) != LUA_TFUNCTION ||
 	    lua_pcall(L, 0, 0, 0) != LUA_OK)
@@ -87,7 +87,8 @@ static void close_runtime(mp_state *st)
 	mp_runtime_close(rt, MP_GRACE);
 	st->me = NULL;
 	st->rt = NULL;
-	free(rt);
+	if (!rt->shm.base)  /* else a thread is left, and uses it */
+		free(rt);
 }
 
 void mp_state_end(lua_State *L)
@@ -98,7 +99,7 @@ void mp_state_end(lua_State *L)
 	bool before = st->interrupted;
 	st->ending = true;
 	luaL_checkstack(L, 4, "mp");
-	run_closers(L);
+	mp_exit_closers(L);
 	mp_stdio_flush();
 	if (st->rt)
 		await_children(L, st);
@@ -113,7 +114,7 @@ _Noreturn void mp_state_exit(lua_State *L, mp_state *st, int status)
 	if (!st->ending) {
 		st->ending = true;
 		luaL_checkstack(L, 4, "mp");
-		run_closers(L);
+		mp_exit_closers(L);
 		await_children(L, st);
 	}
 	rt->unclean = st->busy > 0;
@@ -124,7 +125,8 @@ _Noreturn void mp_state_exit(lua_State *L, mp_state *st, int status)
  * something. */
 static void at_exit(void)
 {
-	while (open_states) {
+	/* By a C function in a thread of ours: the rest is the keeper's. */
+	while (open_states && !mp_thread_current()) {
 		mp_state *st = open_states;
 		open_states = st->next;
 		if (!st->rt || !mp_runtime_mine(st->rt))
@@ -209,7 +211,7 @@ static int core_closer(lua_State *L)
 
 /* ---- os.exit ------------------------------------------------------------------------------ */
 
-static int status_of(lua_State *L)
+int mp_exit_status_of(lua_State *L)
 {
 	if (lua_isboolean(L, 1))
 		return lua_toboolean(L, 1) ? EXIT_SUCCESS : EXIT_FAILURE;
@@ -219,8 +221,10 @@ static int status_of(lua_State *L)
 static int os_exit(lua_State *L)
 {
 	mp_state *st = mp_state_of(L);
-	int status = status_of(L);
+	int status = mp_exit_status_of(L);
 	bool mine = !st->rt || mp_runtime_mine(st->rt);
+	if (st->thread)
+		mp_thread_exit(L, st, status);
 	if (st->child && st->rt && mine)
 		mp_state_exit(L, st, status);
 	if (mine)

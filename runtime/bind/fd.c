@@ -39,7 +39,7 @@ static int file_fd(lua_State *L, const luaL_Stream *s, const char *call)
 		mp_misuse(L, call, "the file is closed");
 	mp_stdio_flush();
 	fflush(s->f);
-	return s->f == stdout ? STDOUT_FILENO : fileno(s->f);  /* stdio.h */
+	return mp_stdio_number(s->f);
 }
 
 /* Pushes the method that gives the descriptor of the object at arg. */

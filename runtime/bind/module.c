@@ -240,7 +240,7 @@ static const luaL_Reg functions[] = {
 static void load_parts(lua_State *L)
 {
 	static const char *const parts[] = {
-		"mp.process", "mp.timer", "mp.list", "mp.namespace", "mp.manager",
+		"mp.process", "mp.thread", "mp.timer", "mp.list", "mp.namespace", "mp.manager",
 		"mp.lazy",
 	};
 	for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
@@ -270,6 +270,7 @@ static void make_module(lua_State *L)
 	mp_state_of(L);
 	add_searcher(L);
 	mp_open_process(L);
+	mp_open_thread(L);
 	mp_open_signal(L);
 	mp_open_exit(L);
 	mp_open_queue(L);

@@ -15,10 +15,12 @@
  *   core.fetch(p, key) -> true, values… | false, why there are none; nothing if
  *                          nothing was stored
  *   core.current(), core.parent() -> p
+ *   core.adopt(p)          p is what core.parent() gives
  *   core.methods           join, is_alive, terminate, kill, close
+ *   core.thread_methods    the same, of Thread
  *
  * SPDX-License-Identifier: MIT */
-#include "../proc/process.h"
+#include "../proc/thread.h"
 
 #include <errno.h>
 #include <math.h>
@@ -35,15 +37,28 @@
 
 static const char current_key, parent_key, main_key, spare_key;
 
+/* Of a method: is argument 1 a thread? If it is nothing that can tell, the
+ * method's class does. */
+static bool is_thread(lua_State *L)
+{
+	mp_ref *r = mp_ref_test(L, 1, MP_T_PROCESS);
+	if (r && r->h && r->st->me)
+		return atomic_load(&((mp_process *)r->body)->thread) != 0;
+	return lua_toboolean(L, lua_upvalueindex(1)) != 0;
+}
+#define NAME_OF(L, method) (is_thread(L) ? "Thread" method : "Process" method)
+
 static mp_ref *check(lua_State *L, const char *call)
 {
 	mp_ref *r = mp_ref_test(L, 1, MP_T_PROCESS);
+	const char *kind = NAME_OF(L, "");
 	if (r && r->h && r->st->me) {
 		mp_state_self(L, r->st, call);
 		return r;
 	}
-	mp_misuse(L, call, r ? "this Process is closed here"
-	          : "expected a Process, got %s (call it with a colon)", luaL_typename(L, 1));
+	if (r)
+		mp_misuse(L, call, "this %s is closed here", kind);
+	mp_misuse(L, call, "expected a %s, got %s (call it with a colon)", kind, luaL_typename(L, 1));
 }
 
 /* ---- making and starting -------------------------------------------------------- */
@@ -88,6 +103,7 @@ static _Noreturn void run_child(lua_State *C, mp_state *st)
 {
 	const char *text;
 	mp_signals_child(st);
+	mp_thread_forked(C, st);
 	st->L = st->running = C;
 	st->resumed = NULL;
 	st->child = true;
@@ -216,19 +232,19 @@ static int push_sentinel(lua_State *L, mp_ref *r)
 	int fd;
 	fd = mp_process_sentinel(r->st->rt, p);
 	if (fd < 0)
-		return mp_fail(L, fd, "Process.sentinel");
+		return mp_fail(L, fd, NAME_OF(L, ".sentinel"));
 	lua_pushinteger(L, fd);
 	return 1;
 }
 
-enum key { NAME, PID, PPID, DAEMON, EXITCODE, SENTINEL, AUTHKEY, STATE };
-static const char *const keys[] = { "name", "pid", "ppid", "daemon", "exitcode",
-                                    "sentinel", "authkey", "state", NULL };
+enum key { NAME, PID, PPID, DAEMON, EXITCODE, SENTINEL, AUTHKEY, STATE, THREAD };
+static const char *const keys[] = { "name", "pid", "ppid", "daemon", "exitcode", "sentinel",
+                                    "authkey", "state", "thread", NULL };
 
 static int core_get(lua_State *L)
 {
 	static const char *const states[] = { "new", "started", "ended" };
-	mp_ref *r = check(L, "Process");
+	mp_ref *r = check(L, NAME_OF(L, ""));
 	mp_process *p = r->body;
 	uint32_t n;
 	switch (luaL_checkoption(L, 2, NULL, keys)) {
@@ -254,6 +270,9 @@ static int core_get(lua_State *L)
 	case AUTHKEY:
 		lua_pushlstring(L, (const char *)r->st->me->shm->h->authkey, 32);
 		break;
+	case THREAD:
+		lua_pushboolean(L, (int)atomic_load(&p->thread));
+		break;
 	default:
 		lua_pushstring(L, states[atomic_load(&p->state)]);
 	}
@@ -263,7 +282,7 @@ static int core_get(lua_State *L)
 /* core.set(p, "name" | "daemon", value): checked by the caller. */
 static int core_set(lua_State *L)
 {
-	mp_ref *r = check(L, "Process");
+	mp_ref *r = check(L, NAME_OF(L, ""));
 	mp_process *p = r->body;
 	if (luaL_checkoption(L, 2, NULL, keys) == NAME)
 		mp_process_rename(p, luaL_checkstring(L, 3));
@@ -283,10 +302,11 @@ static _Atomic uint64_t *where(lua_State *L, int arg, mp_process *p)
 
 static int core_store(lua_State *L)
 {
-	static const char call[] = "Process:result";
 	mp_state *st = mp_state_of(L);
+	const char *call = st->thread ? "Thread:result" : "Process:result";
 	mp_self *me = mp_state_self(L, st, call);
-	mp_process *p = mp_process_body(me->shm, st->rt->process);
+	/* Its own object: a thread's is the thread's. */
+	mp_process *p = mp_process_body(me->shm, atomic_load(&me->slot->process));
 	uint32_t kind = strcmp(luaL_checkstring(L, 1), "unsent") ? SENT : UNSENT;
 	int n = lua_gettop(L) - 1, rc = MP_OK;
 	mp_encoded e;
@@ -308,7 +328,7 @@ static int core_store(lua_State *L)
 
 static int core_fetch(lua_State *L)
 {
-	static const char call[] = "Process:result";
+	const char *call = NAME_OF(L, ":result");
 	mp_ref *r = check(L, call);
 	mp_process *p = r->body;
 	const mp_stored *s = mp_stored_get(r->st->me->shm, where(L, 2, p));
@@ -342,12 +362,12 @@ static int64_t join_deadline(lua_State *L, const char *call)
 
 static int process_join(lua_State *L)
 {
-	static const char call[] = "Process:join";
+	const char *call = NAME_OF(L, ":join");
 	mp_ref *r = check(L, call);
 	int64_t deadline = join_deadline(L, call);
 	int rc;
-	if (r->h == r->st->rt->process)
-		mp_misuse(L, call, "a process cannot join itself");
+	if (r->h == r->st->rt->process || r->h == atomic_load(&r->st->me->slot->process))
+		mp_misuse(L, call, "a %s cannot join itself", is_thread(L) ? "thread" : "process");
 	while ((rc = mp_process_join(r->st->rt, r->st->me, r->body, deadline)) == MP_INTERRUPTED) {
 		mp_interrupt(L, r->st);
 		r = check(L, call);  /* a handler may have closed it */
@@ -361,13 +381,14 @@ static int process_join(lua_State *L)
 	}
 	if (rc)
 		return mp_fail(L, rc, call);
+	mp_threads_reap(r->st->rt);
 	lua_pushboolean(L, 1);
 	return 1;
 }
 
 static int process_is_alive(lua_State *L)
 {
-	mp_ref *r = check(L, "Process:is_alive");
+	mp_ref *r = check(L, NAME_OF(L, ":is_alive"));
 	lua_pushboolean(L, mp_process_alive(r->st->rt, r->body));
 	return 1;
 }
@@ -382,15 +403,16 @@ static int send(lua_State *L, int sig, const char *call)
 	rc = mp_process_signal(r->st->rt, p, sig);
 	if (rc && rc != -ESRCH)
 		return mp_fail(L, rc, call);
+	mp_thread_check(L, r->st);  /* it may have been this one */
 	return 0;
 }
 
-static int process_terminate(lua_State *L) { return send(L, SIGTERM, "Process:terminate"); }
-static int process_kill(lua_State *L) { return send(L, SIGKILL, "Process:kill"); }
+static int process_terminate(lua_State *L) { return send(L, SIGTERM, NAME_OF(L, ":terminate")); }
+static int process_kill(lua_State *L) { return send(L, SIGKILL, NAME_OF(L, ":kill")); }
 
 static int process_close(lua_State *L)
 {
-	static const char call[] = "Process:close";
+	const char *call = NAME_OF(L, ":close");
 	mp_ref *r = mp_ref_test(L, 1, MP_T_PROCESS);
 	mp_handle h;
 	if (r && (!r->h || !r->st->me))
@@ -439,6 +461,13 @@ static int core_parent(lua_State *L)
 	return 1;
 }
 
+static int core_adopt(lua_State *L)
+{
+	lua_settop(L, 1);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &parent_key);
+	return 0;
+}
+
 /* core.stderr(text): one write. */
 static int core_stderr(lua_State *L)
 {
@@ -474,14 +503,18 @@ void mp_open_process(lua_State *L)
 		{ "new", core_new }, { "start", core_start }, { "fields", core_fields },
 		{ "get", core_get }, { "set", core_set }, { "store", core_store },
 		{ "fetch", core_fetch }, { "current", core_current },
-		{ "parent", core_parent }, { "stderr", core_stderr },
+		{ "parent", core_parent }, { "adopt", core_adopt }, { "stderr", core_stderr },
 		{ "entropy", core_entropy }, { NULL, NULL }
 	};
 	mp_type_define(L, MP_T_PROCESS, "Process", events);
 	lua_getfield(L, -1, "core");
 	luaL_setfuncs(L, functions, 0);
-	luaL_newlib(L, methods);
-	lua_setfield(L, -2, "methods");
+	for (int thread = 0; thread < 2; thread++) {
+		luaL_newlibtable(L, methods);
+		lua_pushboolean(L, thread);
+		luaL_setfuncs(L, methods, 1);
+		lua_setfield(L, -2, thread ? "thread_methods" : "methods");
+	}
 	mp_type_push(L, MP_T_PROCESS);
 	lua_setfield(L, -2, "process_meta");
 	lua_pop(L, 1);

@@ -8,6 +8,7 @@
  * to. It is written by the process's first thread and read by handlers.
  *
  * SPDX-License-Identifier: MIT */
+#include "../proc/thread.h"
 #include "bind.h"
 
 #include <errno.h>
@@ -22,6 +23,7 @@
 
 static struct entry {
 	mp_state *st;               /* whose, NULL: not ours */
+	pthread_t thread;           /* where its script runs */
 	volatile sig_atomic_t pending;
 	bool script;                /* a function of the script's, else mprun's own */
 	bool saved;                 /* old is what was before us */
@@ -104,11 +106,20 @@ static void to_safe_point(mp_state *st)
 		set_hook(st->resumed, &before[2]);
 }
 
+/* The system may give a signal to any thread that does not block it. */
+static bool elsewhere(int sig)
+{
+	if (pthread_equal(pthread_self(), table[sig].thread))
+		return false;
+	pthread_kill(table[sig].thread, sig);
+	return true;
+}
+
 /* From the keeper: a deadlock is to be reported. */
 static void on_nudge(int sig)
 {
 	int saved = errno;
-	if (table[sig].st)
+	if (table[sig].st && !elsewhere(sig))
 		to_safe_point(table[sig].st);
 	errno = saved;
 }
@@ -117,7 +128,7 @@ static void on_signal(int sig)
 {
 	mp_state *st = table[sig].st;
 	int saved = errno;
-	if (!st)
+	if (!st || elsewhere(sig))
 		return;
 	/* mprun's own, the second time: at once; the keeper ends the others. */
 	if (!table[sig].script && (table[sig].pending || st->interrupted))
@@ -210,6 +221,10 @@ static void run_handler(lua_State *L, mp_state *st, int sig)
 
 void mp_interrupt(lua_State *L, mp_state *st)
 {
+	if (st->thread) {  /* signals are the first one's */
+		mp_thread_check(L, st);
+		return;
+	}
 	mp_deadlock_check(L, st);
 	for (int sig = 1; sig < NSIGNALS; sig++) {
 		if (!table[sig].pending || table[sig].st != st)
@@ -258,12 +273,13 @@ static void take(mp_state *st, int sig, bool script)
 	sigfillset(&sa.sa_mask);
 	used |= UINT64_C(1) << (sig - 1);
 	e->st = st;
+	e->thread = pthread_self();
 	e->script = script;
 	e->pending = 0;
 	sigaction(sig, &sa, e->saved ? NULL : &e->old);
 	e->saved = true;
 	if (st->rt)
-		st->rt->signals |= UINT64_C(1) << (sig - 1);
+		atomic_fetch_or(&st->rt->threads->signals, UINT64_C(1) << (sig - 1));
 }
 
 void mp_signals_install(mp_state *st)
@@ -324,6 +340,9 @@ static int mp_on_signal(lua_State *L)
 {
 	static const char call[] = "mp.on_signal";
 	mp_state *st = mp_state_of(L);
+	if (st->thread)
+		mp_misuse(L, call, "signals are handled in the process's first thread; "
+		          "call it there");
 	if (lua_type(L, 1) != LUA_TSTRING)
 		mp_misuse(L, call, "expected a signal's name, such as \"USR1\", got %s",
 		          luaL_typename(L, 1));

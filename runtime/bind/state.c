@@ -15,6 +15,7 @@
 
 #include "../base/clock.h"
 #include "../proc/stdio.h"
+#include "../proc/thread.h"
 #include "../shm/bell.h"
 #include "message.h"
 
@@ -137,7 +138,8 @@ static uint64_t size_of(const char *text)
 static int state_gc(lua_State *L)
 {
 	mp_state *st = lua_touserdata(L, 1);
-	mp_signals_restore(st);
+	if (!st->thread)
+		mp_signals_restore(st);
 	return 0;
 }
 
@@ -174,7 +176,7 @@ mp_state *mp_state_of(lua_State *L)
 	return st ? st : new_state(L);
 }
 
-static void runs_in(lua_State *L, mp_state *st)
+void mp_state_runs(lua_State *L, mp_state *st)
 {
 	lua_pushthread(L);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &running_key);
@@ -209,8 +211,16 @@ static void note_place(void *ud)
 static int asked(void *ud)
 {
 	const mp_state *st = ud;
-	return st->signals || (st->watched && mp_gone(&st->rt->shm, st->watched)) ||
+	return st->signals || mp_thread_asked(st->rt) ||
+	       (st->watched && mp_gone(&st->rt->shm, st->watched)) ||
 	       (st->leave && atomic_load_explicit(st->leave, memory_order_relaxed) > 0);
+}
+
+void mp_state_hooks(mp_state *st)
+{
+	st->rt->before_sleep = note_place;
+	st->rt->interrupted = asked;
+	st->rt->ud = st;
 }
 
 static void open_runtime(lua_State *L, mp_state *st, const char *call)
@@ -232,11 +242,9 @@ static void open_runtime(lua_State *L, mp_state *st, const char *call)
 		free(rt);
 		mp_misuse(L, call, "cannot start the runtime: %s: %s", why, strerror(rc < 0 ? -rc : ENOMEM));
 	}
-	rt->before_sleep = note_place;
-	rt->interrupted = asked;
-	rt->ud = st;
-	rt->signals = mp_signals_mask(st);
+	atomic_store(&rt->threads->signals, mp_signals_mask(st));
 	st->rt = rt;
+	mp_state_hooks(st);
 	st->me = &rt->self;
 	mp_signals_note(st);
 	if (!st->standalone)
@@ -257,7 +265,7 @@ mp_self *mp_state_self(lua_State *L, mp_state *st, const char *call)
 	if (!mp_runtime_mine(st->rt))
 		foreign(L, call);
 	if (st->running != L)
-		runs_in(L, st);
+		mp_state_runs(L, st);
 	return st->me;
 }
 
@@ -425,7 +433,7 @@ mp_ref *mp_ref_self(lua_State *L, const char *call)
 	if (!mp_runtime_mine(r->st->rt))
 		foreign(L, call);
 	if (r->st->running != L)
-		runs_in(L, r->st);
+		mp_state_runs(L, r->st);
 	return r;
 }
 

@@ -6,7 +6,7 @@
  * object's event count.
  *
  * SPDX-License-Identifier: MIT */
-#include "process.h"
+#include "thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +19,7 @@
 
 #include "../base/clock.h"
 #include "../base/pid.h"
+#include "../shm/bell.h"
 #include "../shm/sleep.h"
 
 static mp_child *find_child(mp_runtime *rt, mp_handle h)
@@ -44,9 +45,11 @@ static bool runs_no_more(void *arg)
 
 static void forget_child(mp_runtime *rt, mp_child *c)
 {
+	mp_fds_lock(&rt->shm);
 	if (c->fd >= 0)
 		close(c->fd);
 	*c = rt->children[--rt->nchildren];
+	mp_fds_unlock(&rt->shm);
 }
 
 /* Reaps the child if it has ended; c is no more then. */
@@ -80,6 +83,7 @@ static void reap_orphans(mp_runtime *rt)
 
 void mp_runtime_reap(mp_runtime *rt)
 {
+	mp_threads_adopt(rt);
 	for (uint32_t i = rt->nchildren; i-- > 0;) {
 		mp_process *p = mp_process_body(&rt->shm, rt->children[i].h);
 		if (!p || ended(p))
@@ -111,8 +115,10 @@ static int wait_for_child(mp_runtime *rt, mp_self *me, mp_process *p, mp_child *
 {
 	const mp_wait as = { .what = MP_W_JOIN, .object = p->self };
 	int rc;
+	mp_fds_lock(&rt->shm);
 	if (c->fd < 0)
 		c->fd = mp_pidfd_open(c->pid);
+	mp_fds_unlock(&rt->shm);
 	if (c->fd >= 0) {
 		rc = wait_for_fd(me, p, c->fd, deadline);
 	} else {
@@ -155,7 +161,7 @@ bool mp_process_alive(mp_runtime *rt, mp_process *p)
 	pid_t pid = (pid_t)atomic_load(&p->pid);
 	if (atomic_load(&p->state) != MP_P_STARTED)
 		return false;
-	if (p->self == rt->process)
+	if (p->self == rt->process || aid == rt->self.aid)
 		return true;
 	if (c)
 		return !reap(rt, c);
@@ -203,6 +209,8 @@ int mp_process_signal(mp_runtime *rt, mp_process *p, int sig)
 	if (atomic_load(&p->state) != MP_P_STARTED)
 		return -ESRCH;
 	note_signal(rt, p);
+	if (atomic_load(&p->thread))
+		return mp_thread_ask(rt, p, sig);
 	if (find_child(rt, p->self) || p->self == rt->process)
 		return mp_pid_signal(pid_of(p), -1, sig);
 	fd = open_exactly(p);
@@ -224,7 +232,7 @@ static int open_ended(void)
 	return fds[0];
 }
 
-int mp_process_sentinel(mp_runtime *rt, mp_process *p)
+static int sentinel(mp_runtime *rt, mp_process *p)
 {
 	uint32_t cap = rt->sentinels_cap * 2 + 8;
 	int fd;
@@ -246,14 +254,28 @@ int mp_process_sentinel(mp_runtime *rt, mp_process *p)
 	return fd;
 }
 
+/* A thread has no descriptor of the system's. */
+int mp_process_sentinel(mp_runtime *rt, mp_process *p)
+{
+	int fd;
+	if (atomic_load(&p->thread))
+		return mp_bell_open(&rt->self, p->self);
+	mp_fds_lock(&rt->shm);
+	fd = sentinel(rt, p);
+	mp_fds_unlock(&rt->shm);
+	return fd;
+}
+
 void mp_process_forget(mp_runtime *rt, mp_handle h)
 {
+	mp_fds_lock(&rt->shm);
 	for (uint32_t i = 0; i < rt->nsentinels; i++)
 		if (rt->sentinels[i].h == h) {
 			close(rt->sentinels[i].fd);
 			rt->sentinels[i] = rt->sentinels[--rt->nsentinels];
-			return;
+			break;
 		}
+	mp_fds_unlock(&rt->shm);
 }
 
 /* ---- the end of children -------------------------------------------------------- */
@@ -294,23 +316,47 @@ static void signal_daemons(mp_runtime *rt, int sig)
 			mp_pid_signal(rt->children[i].pid, -1, sig);
 }
 
-int mp_process_end_children(mp_runtime *rt)
+static void end_daemons(mp_runtime *rt)
 {
+	int64_t until = mp_deadline(MP_GRACE);
 	mp_child *c;
-	int64_t until;
-	int rc = MP_OK;
-	if (!rt->nchildren)
-		return MP_OK;
-	while (rc == MP_OK && (c = next_child(rt, false)) != NULL)
-		rc = join_child(rt, c, MP_FOREVER);
-	if (rc == MP_INTERRUPTED)
-		return rc;
 	signal_daemons(rt, SIGTERM);
-	until = mp_deadline(MP_GRACE);
+	mp_threads_end_daemons(rt);
 	while ((c = next_child(rt, true)) != NULL)
 		if (join_child(rt, c, until) != MP_OK) {
 			signal_daemons(rt, SIGKILL);
 			until = MP_FOREVER;
 		}
-	return MP_OK;
+}
+
+/* A thread that ends by force hands its children over meanwhile: the last
+ * look comes after the last thread. */
+static int join_children(mp_runtime *rt)
+{
+	mp_child *c;
+	int rc = MP_OK;
+	while (rc == MP_OK && (c = next_child(rt, false)) != NULL)
+		rc = join_child(rt, c, MP_FOREVER);
+	if (rc == MP_OK)
+		rc = mp_threads_join(rt);
+	mp_threads_adopt(rt);
+	return rc == MP_OK && next_child(rt, false) ? MP_EMPTY : rc;
+}
+
+int mp_process_end_children(mp_runtime *rt)
+{
+	int rc;
+	do
+		rc = join_children(rt);
+	while (rc == MP_EMPTY);
+	if (rc == MP_OK)
+		end_daemons(rt);
+	return rc;
+}
+
+void mp_process_abandon(mp_runtime *rt)
+{
+	rt->interrupted = NULL;
+	end_daemons(rt);
+	mp_threads_hand_over(rt);
 }

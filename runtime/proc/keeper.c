@@ -479,6 +479,7 @@ _Noreturn void mp_keeper_run(mp_runtime *rt, mp_aid aid)
 	keeper k = { .s = s, .me = &rt->self, .orphans = rt->orphans[1],
 	             .trim_step = TRIM_AFTER };
 	size_t size = s->h->nslots * sizeof(record);  /* aligned for what follows */
+	s->fds = NULL;  /* it may be held by a thread that is not here */
 	if (!mp_slot_enter(s, aid, &rt->self))
 		_exit(1);
 	leave_world(rt, k.orphans);

@@ -2,8 +2,9 @@
  * ending in join.c.
  *
  * SPDX-License-Identifier: MIT */
-#include "process.h"
+#include "thread.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,9 +13,10 @@
 
 struct maker {
 	const char *name;
-	bool daemon;
+	bool daemon, thread;
 	mp_aid parent;
-	mp_handle creator;
+	mp_handle creator;         /* process or thread: it counts the names */
+	mp_handle process;
 };
 
 mp_process *mp_process_body(const mp_shm *s, mp_handle h)
@@ -36,13 +38,20 @@ void mp_process_unhold(mp_self *me, mp_handle h, bool held)
 		mp_obj_drop(me, h);
 }
 
+mp_handle mp_process_of(const mp_self *me)
+{
+	mp_handle h = atomic_load(&me->slot->process);
+	const mp_process *p = mp_process_body(me->shm, h);
+	return p && atomic_load(&p->thread) ? p->creator : h;
+}
+
 /* A long path of counters keeps its beginning: it is only a name. */
-static void number(mp_process *p, mp_process *creator)
+static void number(mp_process *p, mp_process *creator, bool thread)
 {
 	unsigned n;
 	if (!creator)
 		return;
-	n = atomic_fetch_add(&creator->children, 1) + 1;
+	n = atomic_fetch_add(thread ? &creator->threads : &creator->children, 1) + 1;
 	snprintf(p->identity, sizeof p->identity, "%.50s%s%u",
 	         creator->identity, creator->identity[0] ? ":" : "", n);
 }
@@ -56,24 +65,39 @@ static int init(mp_self *me, void *body, void *arg)
 {
 	mp_process *p = body;
 	const struct maker *m = arg;
-	number(p, mp_process_body(me->shm, m->creator));
+	number(p, mp_process_body(me->shm, m->creator), m->thread);
 	if (m->name)
 		mp_process_rename(p, m->name);
 	else
-		snprintf(p->name, sizeof p->name, "Process-%s", p->identity);
+		snprintf(p->name, sizeof p->name, "%s-%s", m->thread ? "Thread" : "Process",
+		         p->identity);
 	p->daemon = m->daemon;
+	p->thread = m->thread;
 	p->parent = m->parent;
-	p->creator = m->creator;
+	p->creator = m->process;
 	return 0;
+}
+
+static int create(mp_self *me, struct maker *m, mp_handle *h)
+{
+	int rc = mp_obj_create(me, MP_T_PROCESS, sizeof(mp_process), init, m, h);
+	if (rc == 0)
+		mp_process_body(me->shm, *h)->self = *h;
+	return rc;
 }
 
 int mp_process_create(mp_self *me, const char *name, bool daemon, mp_handle *h)
 {
-	struct maker m = { name, daemon, me->aid, atomic_load(&me->slot->process) };
-	int rc = mp_obj_create(me, MP_T_PROCESS, sizeof(mp_process), init, &m, h);
-	if (rc == 0)
-		mp_process_body(me->shm, *h)->self = *h;
-	return rc;
+	mp_handle own = mp_process_of(me);
+	struct maker m = { name, daemon, false, me->aid, own, own };
+	return create(me, &m, h);
+}
+
+int mp_thread_create(mp_self *me, const char *name, bool daemon, mp_handle *h)
+{
+	struct maker m = { name, daemon, true, me->aid, atomic_load(&me->slot->process),
+	                   mp_process_of(me) };
+	return create(me, &m, h);
 }
 
 bool mp_process_code(const mp_process *p, int *code)
@@ -105,11 +129,37 @@ void mp_process_ended(mp_self *me, mp_process *p, int status)
 	}
 }
 
+/* One that was cut off by its process's end was killed by that. */
+static int status_of_thread(int status)
+{
+	return status < 0 || status & 0x7f ? status : SIGKILL;
+}
+
+/* What the threads of a dead process held is given back before anybody is
+ * told of its end. */
+static void bury_threads(mp_self *me, mp_aid process, int status)
+{
+	mp_shm *s = me->shm;
+	const mp_slot *of = mp_slot_of(s, process);
+	uint32_t high = atomic_load(&s->h->slots_high);
+	if (mp_slot_phase(s, process) == MP_SLOT_FREE || atomic_load(&of->kind) != MP_KIND_PROCESS)
+		return;
+	for (uint32_t i = 1; i < high; i++) {
+		mp_slot *sl = &s->slots[i];
+		mp_aid aid = mp_slot_aid(s, i);
+		if (mp_slot_phase(s, aid) != MP_SLOT_FREE && atomic_load(&sl->kind) == MP_KIND_THREAD &&
+		    atomic_load(&sl->pid) == atomic_load(&of->pid) &&
+		    atomic_load(&sl->starttime) == atomic_load(&of->starttime))
+			mp_process_bury(me, aid, atomic_load(&sl->process), status_of_thread(status));
+	}
+}
+
 void mp_process_bury(mp_self *me, mp_aid aid, mp_handle h, int status)
 {
 	bool held;
 	mp_process *p = h ? mp_process_hold(me, h, &held) : NULL;
 	mp_slot_kill(me->shm, aid);
+	bury_threads(me, aid, status);
 	if (p && atomic_load(&p->aid) == aid && atomic_load(&p->state) != MP_P_NEW)
 		mp_process_ended(me, p, status);
 	if (p)
@@ -177,6 +227,8 @@ static void destroy(mp_self *me, void *body)
 	mp_process *p = body;
 	mp_stored_free(me, &p->result);
 	mp_stored_free(me, &p->error);
+	mp_stored_free(me, &p->given[0]);
+	mp_stored_free(me, &p->given[1]);
 }
 
 static void contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h), void *ud)
@@ -184,6 +236,8 @@ static void contents(mp_self *me, void *body, void (*mark)(void *ud, mp_handle h
 	mp_process *p = body;
 	mp_stored_mark(me->shm, &p->result, mark, ud);
 	mp_stored_mark(me->shm, &p->error, mark, ud);
+	mp_stored_mark(me->shm, &p->given[0], mark, ud);
+	mp_stored_mark(me->shm, &p->given[1], mark, ud);
 }
 
 static mp_word *readiness(void *body)

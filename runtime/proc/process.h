@@ -39,11 +39,16 @@ typedef struct mp_process {
 	mp_word leaving;           /* as status; written by itself just before it exits */
 	mp_word unkept;            /* 1: there was no memory for its result or error */
 	mp_word starter;           /* aid of who starts it; 0: nobody has begun to */
+	mp_word thread;            /* 1: a thread (thread.h) of the process with that pid */
+	mp_word threads;           /* how many threads it created: for default names */
+	mp_word tid;               /* a thread's number in the system; 0: it has not begun */
+	mp_word poke;              /* the signal that a thread listens to */
 	_Atomic uint64_t starttime;
 	_Atomic uint64_t result;   /* stored: what target returned */
 	_Atomic uint64_t error;    /* stored: the error that it raised */
+	_Atomic uint64_t given[2]; /* stored: what a thread begins with */
 	mp_handle self;
-	mp_handle creator;         /* its creator's process object */
+	mp_handle creator;         /* its creator's process object; a thread's: its process's */
 	char identity[64];         /* "" in main, "2:1" for the first child of main's second */
 	char name[128];
 } mp_process;
@@ -56,6 +61,8 @@ mp_process *mp_process_body(const mp_shm *s, mp_handle h);
  * any moment. NULL: it is gone. *held: I was a holder before, and stay it. */
 mp_process *mp_process_hold(mp_self *me, mp_handle h, bool *held);
 void mp_process_unhold(mp_self *me, mp_handle h, bool held);
+/* The handle of the process that me is, or is a thread of. */
+mp_handle mp_process_of(const mp_self *me);
 /* Only before start. */
 void mp_process_rename(mp_process *p, const char *name);
 
@@ -84,9 +91,12 @@ int mp_process_signal(mp_runtime *rt, mp_process *p, int sig);
 int mp_process_sentinel(mp_runtime *rt, mp_process *p);
 void mp_process_forget(mp_runtime *rt, mp_handle h);
 
-/* Joins the children that are no daemons, then ends the daemons. 0 or
+/* Joins the children and threads that are no daemons, then ends the daemons. 0 or
  * MP_INTERRUPTED (then go on by calling it again). */
 int mp_process_end_children(mp_runtime *rt);
+/* A thread that ends by force: ends its daemons; the other children go on as
+ * the process's. */
+void mp_process_abandon(mp_runtime *rt);
 
 /* Notes the end of a process: status (wait(2) format, -1: unknown), wakes
  * joiners. By the reaper or the keeper, after mp_slot_kill. */

@@ -36,6 +36,7 @@
 #include "keeper.h"
 #include "process.h"
 #include "stdio.h"
+#include "thread.h"
 
 static const mp_type_ops *const types[MP_TYPES] = {
 	[MP_T_PROCESS] = &mp_process_ops,
@@ -247,6 +248,27 @@ static void close_pair(int fds[2])
 	}
 }
 
+static int share(mp_runtime *rt)
+{
+	rt->threads = calloc(1, sizeof *rt->threads);
+	if (!rt->threads)
+		return -ENOMEM;
+	pthread_mutex_init(&rt->threads->lock, NULL);
+	rt->threads->first = rt;
+	return 0;
+}
+
+static void share_no_more(mp_runtime *rt)
+{
+	if (!rt->threads)
+		return;
+	pthread_mutex_destroy(&rt->threads->lock);
+	free(rt->threads->orphans);
+	free(rt->threads);
+	rt->threads = NULL;
+	rt->shm.fds = NULL;
+}
+
 static void close_all(mp_runtime *rt)
 {
 	if (rt->shm.keeper_fd >= 0)
@@ -258,6 +280,7 @@ static void close_all(mp_runtime *rt)
 	mp_works_free(&rt->self);
 	mp_bells_close(&rt->self);
 	mp_shm_unmap(&rt->shm);
+	share_no_more(rt);
 }
 
 /* Where a standard stream is closed, its number must not become one of ours:
@@ -296,6 +319,13 @@ static int open_all(mp_runtime *rt, const mp_runtime_config *cfg, const char **w
 	int rc = mp_shm_create(&rt->shm, &sc, why);
 	if (rc)
 		return rc;
+	*why = "memory";
+	rc = share(rt);
+	if (rc) {
+		mp_shm_unmap(&rt->shm);
+		return rc;
+	}
+	rt->shm.fds = &rt->threads->lock;
 	*why = "descriptors for the keeper (RLIMIT_NOFILE, ulimit -n)";
 	rc = open_fds(rt);
 	if (!rc)
@@ -348,6 +378,13 @@ static void empty_lists(mp_runtime *rt)
 	rt->nchildren = rt->nsentinels = 0;
 }
 
+void mp_runtime_close_fds(mp_runtime *rt)
+{
+	empty_lists(rt);
+	mp_bells_close(&rt->self);
+	close_pair(rt->orphans);
+}
+
 static void drop_lists(mp_runtime *rt)
 {
 	empty_lists(rt);
@@ -360,15 +397,13 @@ static void drop_lists(mp_runtime *rt)
 
 void mp_runtime_become(mp_runtime *rt)
 {
+	mp_threads_forked(rt);
 	rt->pid = getpid();
 	rt->forks = mp_forks;
 	rt->owner = rt->standalone = rt->unclean = rt->ending = false;
 	rt->deadlock = NULL;
 	rt->keeper = 0;
-	rt->signals = 0;
-	close_pair(rt->orphans);
-	mp_bells_close(&rt->self);
-	empty_lists(rt);
+	mp_runtime_close_fds(rt);
 	free(rt->self.leases);  /* its creator's */
 	rt->self.leases = NULL;
 	mp_works_free(&rt->self);
@@ -454,14 +489,19 @@ static void end_others(mp_runtime *rt, double grace)
 
 void mp_runtime_close(mp_runtime *rt, double grace)
 {
+	bool stopped;
 	if (!rt->shm.base)
 		return;
+	stopped = !mp_runtime_mine(rt) || mp_threads_stop(rt, grace);
 	if (rt->owner && mp_runtime_mine(rt)) {
 		end_others(rt, grace);
 		stop_keeper(rt);
 		mp_runtime_reap(rt);
 	}
 	mp_stdio_actor(NULL);
+	/* A thread that does not end goes on using what it shares with me. */
+	if (!stopped)
+		return;
 	drop_lists(rt);
 	close_all(rt);
 }

@@ -1,7 +1,8 @@
 /* runtime: an arena, this process's place in it, and the keeper.
  *
- * One per opened runtime and process; a forked child keeps using its copy of
- * the struct, re-entered as the child's actor. No Lua here.
+ * One per opened runtime and process, and one for each thread that is an actor
+ * (thread.h); a forked child keeps using its copy of the struct, re-entered as
+ * the child's actor. No Lua here.
  *
  * SPDX-License-Identifier: MIT */
 #ifndef MP_RUNTIME_H
@@ -29,7 +30,7 @@ typedef struct mp_sentinel {
 
 typedef struct mp_runtime {
 	mp_shm shm;
-	mp_self self;              /* the actor of this process's first thread */
+	mp_self self;              /* the actor of the thread that this view is for */
 	pid_t pid;                 /* whose copy this is: another getpid() means a foreign fork */
 	uint32_t forks;            /* mp_forks then: the same question without a system call */
 	bool owner;                /* this process opened it */
@@ -42,7 +43,8 @@ typedef struct mp_runtime {
 	char *deadlock;            /* a report that waits to be told, NULL: none (deadlock.h) */
 	bool unclean;              /* ends inside a call of ours: blocks may be in its name */
 	uint64_t process;          /* handle of this process's object */
-	uint64_t signals;          /* bit n-1: signal n has a handler of ours; a child's is reset */
+	struct mp_threads *threads; /* what all views of this process share (thread.h) */
+	struct mp_thread *thread;  /* this is a thread's view; NULL: the first one's */
 
 	mp_child *children;
 	uint32_t nchildren, children_cap;
@@ -53,6 +55,7 @@ typedef struct mp_runtime {
 	/* Hooks of the floors above; any may be NULL. */
 	void (*before_sleep)(void *ud);
 	int (*interrupted)(void *ud);
+	void (*poked)(void *ud);       /* in a signal handler: this thread is asked to end */
 	void (*child_exit)(void *ud);  /* run by an orderly end before the actor is left */
 	void *ud;
 } mp_runtime;
@@ -69,7 +72,8 @@ typedef struct mp_runtime_config {
 int mp_runtime_open(mp_runtime *rt, const mp_runtime_config *cfg, const char **why);
 /* The owner's orderly end: ends every other process (SIGTERM, after grace
  * seconds SIGKILL), then the keeper, and unmaps. In a process that is not the
- * owner it only unmaps. */
+ * owner it only unmaps. Threads that do not end within grace are left behind,
+ * with the mapping. */
 void mp_runtime_close(mp_runtime *rt, double grace);
 /* Tells the keeper to look again (a process started, memory was claimed). */
 void mp_runtime_poke(mp_runtime *rt);
@@ -83,6 +87,8 @@ static inline bool mp_runtime_mine(const mp_runtime *rt) { return rt->forks == m
 
 /* For process.c: makes a copy the forked child's. */
 void mp_runtime_become(mp_runtime *rt);
+/* Closes the descriptors that a view has of its own. */
+void mp_runtime_close_fds(mp_runtime *rt);
 void mp_runtime_hooks(mp_runtime *rt);
 /* Reaps what ended: own children that are known to have, and orphans. */
 void mp_runtime_reap(mp_runtime *rt);

@@ -8,7 +8,7 @@
  * then on the keeper sees the child's death even if it never enters.
  *
  * SPDX-License-Identifier: MIT */
-#include "process.h"
+#include "start.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -25,6 +25,7 @@
 #include "../base/pid.h"
 #include "../msg/queue.h"
 #include "stdio.h"
+#include "thread.h"
 
 #define REVOKED 127  /* exit status of a child that never came to life */
 
@@ -35,8 +36,9 @@ static void nothing(int sig) { (void)sig; }
 static void child_signals(const mp_runtime *rt)
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL };
+	uint64_t ours = atomic_load(&rt->threads->signals);
 	for (int sig = 1; sig < 64; sig++)
-		if (rt->signals >> (sig - 1) & 1 && sig != SIGTERM && sig != SIGINT)
+		if (ours >> (sig - 1) & 1 && sig != SIGTERM && sig != SIGINT)
 			sigaction(sig, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sa.sa_handler = nothing;
@@ -104,33 +106,59 @@ static void parent_goes_on(mp_runtime *rt, mp_process *p, mp_aid aid, pid_t pid)
 static int room_for_child(mp_runtime *rt)
 {
 	uint32_t cap = rt->children_cap * 2 + 8;
-	mp_child *c;
+	mp_child *c = rt->children;
 	if (rt->nchildren < rt->children_cap)
 		return 0;
-	c = realloc(rt->children, cap * sizeof *c);
-	if (!c)
-		return -ENOMEM;
-	rt->children = c;
-	rt->children_cap = cap;
+	mp_fds_lock(&rt->shm);
+	c = realloc(c, cap * sizeof *c);
+	if (c) {
+		rt->children = c;
+		rt->children_cap = cap;
+	}
+	mp_fds_unlock(&rt->shm);
+	return c ? 0 : -ENOMEM;
+}
+
+int mp_start_refuse(mp_process *p, int rc, const char **why, const char *text)
+{
+	atomic_store(&p->starter, 0);
+	*why = text;
+	return rc;
+}
+
+int mp_start_claim(mp_runtime *rt, mp_process *p, const char **why)
+{
+	uint32_t nobody = 0;
+	*why = "it was started before";
+	if (!p || atomic_load(&p->state) != MP_P_NEW ||
+	    !atomic_compare_exchange_strong(&p->starter, &nobody, rt->self.aid))
+		return -EALREADY;
+	MP_CRASHPOINT("start.begun");
+	if (atomic_load(&rt->shm.h->closing))
+		return mp_start_refuse(p, -ESHUTDOWN, why, "the runtime is ending");
 	return 0;
 }
 
-/* Slot, holder bits and object are made ready. The aid, or 0. */
-static mp_aid prepare(mp_runtime *rt, mp_process *p)
+/* A thread's slot is no daemon's: the keeper ends processes only. */
+mp_aid mp_start_prepare(mp_runtime *rt, mp_process *p, uint32_t kind, const char **why)
 {
 	mp_shm *s = &rt->shm;
-	mp_aid aid = mp_slot_reserve(s, rt->self.aid, MP_KIND_PROCESS);
+	mp_aid aid = mp_slot_reserve(s, rt->self.aid, kind);
 	mp_slot *sl = mp_slot_of(s, aid);
-	if (!aid)
+	if (!aid) {
+		mp_start_refuse(p, -EAGAIN, why, "as many processes as this runtime may have are "
+		                "running (mp.configure{processes=}); a thread counts as one");
 		return 0;
+	}
 	atomic_store(&sl->process, p->self);
-	atomic_store(&sl->daemon, atomic_load(&p->daemon));
+	atomic_store(&sl->daemon, kind == MP_KIND_PROCESS && atomic_load(&p->daemon));
 	memcpy(sl->name, p->name, sizeof sl->name - 1);
 	sl->name[sizeof sl->name - 1] = 0;
 	atomic_store(&p->parent, rt->self.aid);
 	atomic_store(&p->ppid, (uint32_t)rt->pid);
 	p->creator = rt->process;
-	mp_obj_inherit(s, rt->self.aid, aid);
+	if (kind == MP_KIND_PROCESS)
+		mp_obj_inherit(s, rt->self.aid, aid);
 	atomic_store(&p->aid, aid);
 	/* From here on it may be joined: a sweep finds what it needs. */
 	atomic_store(&p->state, MP_P_STARTED);
@@ -138,7 +166,7 @@ static mp_aid prepare(mp_runtime *rt, mp_process *p)
 	return aid;
 }
 
-static void undo(mp_runtime *rt, mp_process *p, mp_aid aid)
+void mp_start_undo(mp_runtime *rt, mp_process *p, mp_aid aid)
 {
 	atomic_store(&p->state, MP_P_NEW);
 	mp_ec_notify(&p->ec, INT_MAX);
@@ -146,13 +174,6 @@ static void undo(mp_runtime *rt, mp_process *p, mp_aid aid)
 	mp_slot_cancel(&rt->shm, aid);
 	atomic_store(&p->aid, 0);
 	atomic_store(&p->starter, 0);
-}
-
-static int refuse(mp_process *p, int rc, const char **why, const char *text)
-{
-	atomic_store(&p->starter, 0);
-	*why = text;
-	return rc;
 }
 
 static const char *cannot_fork(int err)
@@ -168,58 +189,76 @@ static const char *cannot_fork(int err)
 	}
 }
 
+/* Other threads may be about to write: what they have buffered is theirs to
+ * write, and files that they read from cannot be flushed by us. */
+static void flush(bool alone)
+{
+	if (alone)
+		fflush(NULL);
+	mp_stdio_flush();
+}
+
+/* The child has the first thread's mask, whoever started it. */
+static pid_t fork_child(mp_runtime *rt, mp_process *p, mp_aid aid)
+{
+	bool follow = rt->owner && syscall(SYS_gettid) == rt->pid;
+	sigset_t all, before;
+	pid_t child;
+	int err;
+	/* No handler of the creator's may run in the child. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	mp_fds_lock(&rt->shm);
+	child = fork();
+	err = errno;
+	if (child == 0) {
+		if (rt->thread)
+			before = rt->threads->mask;
+		child_enters(rt, p, aid, follow);
+	}
+	mp_fds_unlock(&rt->shm);
+	if (child > 0)
+		parent_goes_on(rt, p, aid, child);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = err;
+	return child;
+}
+
 int mp_process_fork(mp_runtime *rt, mp_handle h, pid_t *pid, const char **why)
 {
 	mp_process *p = mp_process_body(&rt->shm, h);
-	uint32_t nobody = 0;
-	sigset_t all, before;
+	bool alone = !mp_threads_any(rt);
 	mp_aid aid;
 	pid_t child;
-	bool follow = rt->owner && syscall(SYS_gettid) == rt->pid;
-	int rc = 0;
-
-	*why = "it was started before";
-	if (!p || atomic_load(&p->state) != MP_P_NEW ||
-	    !atomic_compare_exchange_strong(&p->starter, &nobody, rt->self.aid))
-		return -EALREADY;
-	MP_CRASHPOINT("start.begun");
-	if (atomic_load(&rt->shm.h->closing))
-		return refuse(p, -ESHUTDOWN, why, "the runtime is ending");
+	int rc = mp_start_claim(rt, p, why);
+	if (rc)
+		return rc;
 	mp_runtime_keep(rt);
 	mp_runtime_reap(rt);
 	if (room_for_child(rt))
-		return refuse(p, -ENOMEM, why, "not enough memory");
-	aid = prepare(rt, p);
+		return mp_start_refuse(p, -ENOMEM, why, "not enough memory");
+	aid = mp_start_prepare(rt, p, MP_KIND_PROCESS, why);
 	if (!aid)
-		return refuse(p, -EAGAIN, why, "as many processes as this runtime may have are "
-		              "running (mp.configure{processes=})");
-	fflush(NULL);
-	mp_stdio_flush();
-	/* No handler of the creator's may run in the child. */
-	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	child = fork();
-	if (child == 0) {
-		child_enters(rt, p, aid, follow);
-		sigprocmask(SIG_SETMASK, &before, NULL);
+		return -EAGAIN;
+	flush(alone);
+	child = fork_child(rt, p, aid);
+	if (child == 0)
 		return 1;
-	}
 	if (child < 0) {
 		rc = -errno;
 		*why = cannot_fork(errno);
-		undo(rt, p, aid);
-	} else {
-		parent_goes_on(rt, p, aid, child);
-		*pid = child;
+		mp_start_undo(rt, p, aid);
+		return rc;
 	}
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return rc;
+	*pid = child;
+	return 0;
 }
 
 _Noreturn void mp_process_exit(mp_runtime *rt, int status)
 {
 	mp_self *me = &rt->self;
 	mp_process *p = mp_process_body(&rt->shm, rt->process);
+	bool alone;
 	rt->interrupted = NULL;
 	mp_process_end_children(rt);
 	if (rt->child_exit)
@@ -227,8 +266,8 @@ _Noreturn void mp_process_exit(mp_runtime *rt, int status)
 	if (me->nleases)
 		mp_queue_release(me);
 	mp_obj_leave(me);
-	fflush(NULL);
-	mp_stdio_flush();
+	alone = mp_threads_stop(rt, 0);  /* else daemons are cut off by _exit */
+	flush(alone);
 	mp_stdio_actor(NULL);  /* from here on this actor is leaving */
 	atomic_fetch_sub(&rt->shm.h->awake, 1);
 	atomic_store(&me->slot->asleep, 1);

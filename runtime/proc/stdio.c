@@ -7,6 +7,8 @@
  * mprun's stdout keeps the unfinished line at the end of a full buffer (tail)
  * and writes it with the rest; an explicit flush, which C's stdio shows as a
  * write of less than the buffer, writes everything.
+ * A thread has such a stream of its own: what several write to one buffer piece
+ * by piece would be torn.
  * Crash: a process killed in a long write leaves its line torn and the latch
  * in its name; the next one steals it.
  *
@@ -28,14 +30,19 @@
 #define BUFFER   65536u
 #define LONGEST  (1u << 20)  /* a longer unfinished line is written as it comes */
 
-static mp_self *actor;       /* the streams are the process's, and so is this */
-
-static struct {
+struct mp_stream {
 	FILE *file;              /* NULL: not installed */
-	char *buffer;            /* of stdout; never freed, the stream outlives us */
+	char *buffer;
 	char *tail;
 	size_t len, cap;
-} out;
+};
+
+/* C's stdout; its buffer is never freed, the stream outlives us. */
+static mp_stream out;
+
+/* A thread's own stream, NULL: it uses C's stdout; and who writes here. */
+static _Thread_local mp_stream *own;
+static _Thread_local mp_self *actor;
 
 void mp_stdio_actor(mp_self *me) { actor = me; }
 
@@ -77,9 +84,7 @@ void mp_stdio_error(const char *text, size_t len)
 	write_whole(STDERR_FILENO, text, len);
 }
 
-/* ---- mprun's stdout --------------------------------------------------------- */
-
-#ifdef __GLIBC__
+/* ---- streams of whole lines --------------------------------------------------- */
 
 /* Nobody reads our output any more: end as programs do then, quietly, even if
  * a library ignores SIGPIPE. */
@@ -89,56 +94,56 @@ static void broken_pipe(void)
 	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGPIPE);
-	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 	raise(SIGPIPE);
 }
 
-static bool keep(const char *p, size_t n)
+static bool keep(mp_stream *s, const char *p, size_t n)
 {
-	if (!out.tail || out.len + n > out.cap) {
-		char *more = realloc(out.tail, out.len + n + BUFFER);
+	if (!s->tail || s->len + n > s->cap) {
+		char *more = realloc(s->tail, s->len + n + BUFFER);
 		if (!more)
 			return false;
-		out.tail = more;
-		out.cap = out.len + n + BUFFER;
+		s->tail = more;
+		s->cap = s->len + n + BUFFER;
 	}
-	memcpy(out.tail + out.len, p, n);
-	out.len += n;
+	memcpy(s->tail + s->len, p, n);
+	s->len += n;
 	return true;
 }
 
 /* What was kept and n bytes more, in one piece if there is memory for it. */
-static int emit(const char *p, size_t n)
+static int emit(mp_stream *s, const char *p, size_t n)
 {
-	size_t kept = out.len;
+	size_t kept = s->len;
 	int rc;
 	if (kept == 0)
 		return write_whole(STDOUT_FILENO, p, n);
-	if (n == 0 || keep(p, n)) {
-		kept = out.len;
+	if (n == 0 || keep(s, p, n)) {
+		kept = s->len;
 		n = 0;
 	}
-	out.len = 0;
-	rc = write_whole(STDOUT_FILENO, out.tail, kept);
+	s->len = 0;
+	rc = write_whole(STDOUT_FILENO, s->tail, kept);
 	return rc == 0 && n ? write_whole(STDOUT_FILENO, p, n) : rc;
 }
 
 static ssize_t write_out(void *cookie, const char *p, size_t n)
 {
+	mp_stream *s = cookie;
 	size_t whole = n;
 	int rc = 0;
-	(void)cookie;
 	if (n >= BUFFER) {  /* it is full: the last line goes on */
 		const char *end = memrchr(p, '\n', n);
 		whole = end ? (size_t)(end - p) + 1 : 0;
 	}
-	if (out.len + n - whole > LONGEST)
+	if (s->len + n - whole > LONGEST)
 		whole = n;
 	if (whole)
-		rc = emit(p, whole);
-	if (rc == 0 && whole < n && !keep(p + whole, n - whole))
-		rc = emit(p + whole, n - whole);
-	if (rc == -EPIPE)
+		rc = emit(s, p, whole);
+	if (rc == 0 && whole < n && !keep(s, p + whole, n - whole))
+		rc = emit(s, p + whole, n - whole);
+	if (rc == -EPIPE && out.file)
 		broken_pipe();
 	if (rc == 0)
 		return (ssize_t)n;
@@ -146,35 +151,94 @@ static ssize_t write_out(void *cookie, const char *p, size_t n)
 	return 0;
 }
 
-void mp_stdio_install(void)
+static FILE *open_stream(mp_stream *s)
 {
 	cookie_io_functions_t io = { .write = write_out };
 	FILE *f;
-	if (out.buffer || !(out.buffer = malloc(BUFFER)))
-		return;
+	if (s->buffer || !(s->buffer = malloc(BUFFER)))
+		return NULL;
+	f = fopencookie(s, "w", io);
+	if (f)
+		setvbuf(f, s->buffer, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, BUFFER);
+	return f;
+}
+
+static void flush(mp_stream *s, FILE *f)
+{
+	flockfile(f);
+	if (__fpending(f) || s->len) {
+		fflush(f);
+		if (s->len)
+			emit(s, NULL, 0);
+	}
+	funlockfile(f);
+}
+
+/* ---- mprun's stdout --------------------------------------------------------- */
+
+#ifdef __GLIBC__
+
+void mp_stdio_install(void)
+{
 	fflush(stdout);
-	f = fopencookie(NULL, "w", io);
+	FILE *f = open_stream(&out);
 	if (!f)
 		return;
-	setvbuf(f, out.buffer, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, BUFFER);
 	out.file = stdout = f;
 	atexit(mp_stdio_flush);
 	setvbuf(stderr, NULL, _IOLBF, 0);
 	signal(SIGPIPE, SIG_DFL);
 }
 
-static void emit_tail(void)
-{
-	if (out.len)
-		emit(NULL, 0);
-}
-
 #else
 
 void mp_stdio_install(void) { mp_stdio_plain(); }
-static void emit_tail(void) { }
 
 #endif
+
+/* ---- a thread's ----------------------------------------------------------------- */
+
+mp_stream *mp_stdio_open(FILE **file)
+{
+	mp_stream *s = calloc(1, sizeof *s);
+	if (!s)
+		return NULL;
+	s->file = *file = open_stream(s);
+	if (!s->file) {
+		free(s->buffer);
+		free(s);
+		return NULL;
+	}
+	own = s;
+	return s;
+}
+
+void mp_stdio_close(mp_stream *s)
+{
+	if (!s)
+		return;
+	own = NULL;
+	flush(s, s->file);
+	fclose(s->file);
+	free(s->buffer);
+	free(s->tail);
+	free(s);
+}
+
+/* The tail may be in the middle of a change: it is given up as it is. */
+void mp_stdio_purge(mp_stream *s)
+{
+	if (!s)
+		s = &out;
+	__fpurge(s->file ? s->file : stdout);
+	s->tail = NULL;
+	s->len = s->cap = 0;
+}
+
+int mp_stdio_number(FILE *f)
+{
+	return f == stdout || (own && f == own->file) ? STDOUT_FILENO : fileno(f);
+}
 
 /* ---- any program's ------------------------------------------------------------ */
 
@@ -189,10 +253,9 @@ void mp_stdio_plain(void)
 
 void mp_stdio_flush(void)
 {
-	if (__fpending(stdout) || out.len) {
-		fflush(stdout);
-		emit_tail();
-	}
+	if (own)
+		flush(own, own->file);
+	flush(&out, stdout);
 	if (__fpending(stderr))
 		fflush(stderr);
 }

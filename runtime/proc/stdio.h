@@ -6,6 +6,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "../shm/shm.h"
 
@@ -14,9 +15,21 @@
 void mp_stdio_install(void);
 /* In somebody else's program: line buffers. */
 void mp_stdio_plain(void);
-/* Flushes what this process has written. Cheap if there is nothing. */
+/* A thread's own stream for stdout, of whole lines; NULL: no memory. Closed by
+ * that thread. */
+typedef struct mp_stream mp_stream;
+mp_stream *mp_stdio_open(FILE **file);
+void mp_stdio_close(mp_stream *s);
+/* In a forked child: what another thread has buffered is not ours to write.
+ * NULL: in C's stdout. */
+void mp_stdio_purge(mp_stream *s);
+/* The descriptor behind a file of ours or anybody's. */
+int mp_stdio_number(FILE *f);
+/* Flushes what this thread, or a C function, has written. Cheap if there is
+ * nothing. */
 void mp_stdio_flush(void);
-/* Who takes the lock for long writes; NULL: nobody, they go unlocked. */
+/* Who takes the lock for long writes of this thread; NULL: nobody, they go
+ * unlocked. */
 void mp_stdio_actor(mp_self *me);
 /* One write to stderr, whole. */
 void mp_stdio_error(const char *text, size_t len);

@@ -96,8 +96,11 @@ void mp_bell_ring(mp_shm *s, mp_aid who, mp_handle h, uint32_t kinds)
 
 int mp_bell_own(mp_self *me)
 {
-	if (me->bell < 0)
-		me->bell = open_bound(me->shm, me->aid, 0);
+	if (me->bell >= 0)
+		return me->bell;
+	mp_fds_lock(me->shm);
+	me->bell = open_bound(me->shm, me->aid, 0);
+	mp_fds_unlock(me->shm);
 	return me->bell;
 }
 
@@ -138,7 +141,7 @@ void mp_bell_settle_slow(mp_self *me, mp_handle h)
 		mp_bell_ring(me->shm, me->aid, h, MP_BELL_OBJECT);
 }
 
-static int add(mp_self *me, mp_handle h)
+static int add_locked(mp_self *me, mp_handle h)
 {
 	int fd;
 	if (me->nbells == me->bells_cap) {
@@ -152,6 +155,15 @@ static int add(mp_self *me, mp_handle h)
 	fd = open_bound(me->shm, me->aid, h);
 	if (fd >= 0)
 		me->bells[me->nbells++] = (mp_bell){ h, fd };
+	return fd;
+}
+
+static int add(mp_self *me, mp_handle h)
+{
+	int fd;
+	mp_fds_lock(me->shm);
+	fd = add_locked(me, h);
+	mp_fds_unlock(me->shm);
 	return fd;
 }
 
@@ -176,8 +188,10 @@ void mp_bell_close(mp_self *me, mp_handle h)
 	mp_bell *b = find(me, h);
 	if (!b)
 		return;
+	mp_fds_lock(me->shm);
 	close(b->fd);
 	*b = me->bells[--me->nbells];
+	mp_fds_unlock(me->shm);
 	mp_obj_unwatch(me, h);
 	if (!me->nbells)
 		atomic_fetch_and(&me->slot->bell, ~(uint32_t)MP_BELL_OBJECT);

@@ -95,7 +95,7 @@ typedef struct mp_slot {
 	mp_word kind;                /* MP_KIND_* */
 	mp_word bell;                /* MP_BELL_*: it also listens on a socket (wait) */
 	mp_word handlers;            /* signals that have a handler in its script */
-	uint32_t pad0;
+	mp_word asked;               /* a thread is to end: generation of the slot << 16 | signal; 0: no */
 
 	_Alignas(64) mp_word commit; /* 1: this actor's transaction has happened */
 	uint32_t pad1;

@@ -189,20 +189,28 @@ bool mp_obj_held(const mp_shm *s, mp_handle h, mp_aid who)
 	return mp_obj_type(s, h) != MP_T_NONE && has_bit(holders(s, index_of(h)), who);
 }
 
+/* Who asks may have looked at the child's bit before, and will look at the
+ * parent's when that is clear. */
+static void give(mp_shm *s, uint32_t i, mp_aid child)
+{
+	uint64_t w;
+	set_bit(holders(s, i), child);
+	w = atomic_load(&s->objs[i].word);
+	if (state_of(w) == MP_OBJ_DYING)
+		set_state(&s->objs[i], w, MP_OBJ_LIVE);
+}
+
 void mp_obj_inherit(mp_shm *s, mp_aid parent, mp_aid child)
 {
 	uint32_t high = atomic_load(&s->h->objs_high);
-	for (uint32_t i = 1; i < high; i++) {
-		uint64_t w;
-		if (!has_bit(holders(s, i), parent))
-			continue;
-		set_bit(holders(s, i), child);
-		/* Who asks may have looked at the child's bit before, and will
-		 * look at the parent's when that is clear. */
-		w = atomic_load(&s->objs[i].word);
-		if (state_of(w) == MP_OBJ_DYING)
-			set_state(&s->objs[i], w, MP_OBJ_LIVE);
-	}
+	for (uint32_t i = 1; i < high; i++)
+		if (has_bit(holders(s, i), parent))
+			give(s, i, child);
+}
+
+void mp_obj_hold_for(mp_shm *s, mp_handle h, mp_aid who)
+{
+	give(s, index_of(h), who);
 }
 
 void mp_obj_sending(mp_self *me, mp_handle h)

@@ -75,6 +75,8 @@ int mp_obj_hold(mp_self *me, mp_handle h);
 /* Clears my bit; the last one destroys the object. */
 void mp_obj_drop(mp_self *me, mp_handle h);
 bool mp_obj_held(const mp_shm *s, mp_handle h, mp_aid who);
+/* Sets the bit of an actor that has not entered yet, for what I hold. */
+void mp_obj_hold_for(mp_shm *s, mp_handle h, mp_aid who);
 /* Everything that parent holds, child holds as well: before the fork. */
 void mp_obj_inherit(mp_shm *s, mp_aid parent, mp_aid child);
 /* Clears all bits of an actor that ended; objects left alone are destroyed. */

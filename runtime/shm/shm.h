@@ -7,6 +7,8 @@
 #ifndef MP_SHM_H
 #define MP_SHM_H
 
+#include <pthread.h>
+
 #include "layout.h"
 #include "../base/status.h"
 
@@ -21,6 +23,9 @@ typedef struct mp_shm {
 	int fd;                       /* the memfd */
 	int keeper_fd;                /* eventfd the keeper polls; -1: none */
 	int store[2];                 /* sockets that keep descriptors (fdstore.h); -1: none */
+	/* Held by who forks, and by who changes the list of descriptors that a
+	 * child is to close: it may be another thread's. NULL: there is none. */
+	pthread_mutex_t *fds;
 	mp_header *h;
 	mp_slot *slots;
 	mp_obj *objs;
@@ -93,6 +98,17 @@ uint64_t mp_shm_default_memory(void);
 /* Really allocates [off, off+len). 0 or MP_NOMEM. */
 int mp_shm_commit(mp_shm *s, uint64_t off, uint64_t len);
 
+static inline void mp_fds_lock(const mp_shm *s)
+{
+	if (s->fds)
+		pthread_mutex_lock(s->fds);
+}
+static inline void mp_fds_unlock(const mp_shm *s)
+{
+	if (s->fds)
+		pthread_mutex_unlock(s->fds);
+}
+
 /* ---- blocks (block.c) ---- */
 
 /* Allocates n bytes, owned by me (tag = me), home noted. The offset, or 0
@@ -144,6 +160,9 @@ bool mp_probe(mp_shm *s, mp_aid aid);
 bool mp_slot_kill(mp_shm *s, mp_aid aid);
 /* The last step of a sweep: DEAD -> FREE, next generation. */
 void mp_slot_free(mp_shm *s, mp_aid aid);
+/* LIVE -> FREE by the actor itself, which holds nothing any more: nothing of
+ * it needs a sweep. Only for one that ends before its process does. */
+void mp_slot_leave(mp_shm *s, mp_aid aid);
 static inline mp_slot *mp_slot_of(const mp_shm *s, mp_aid aid) { return &s->slots[mp_aid_slot(aid)]; }
 /* The aid that a slot has now, whatever its phase. */
 mp_aid mp_slot_aid(const mp_shm *s, uint32_t slot);

@@ -62,6 +62,7 @@ static void reset(mp_slot *sl, uint32_t gen, uint32_t kind)
 	atomic_store(&sl->daemon, 0);
 	atomic_store(&sl->bell, 0);
 	atomic_store(&sl->handlers, 0);
+	atomic_store(&sl->asked, 0);
 	atomic_store(&sl->signalled, 0);
 	atomic_store(&sl->commit, 0);
 	atomic_store(&sl->wait.what, MP_W_NONE);
@@ -161,6 +162,14 @@ bool mp_slot_kill(mp_shm *s, mp_aid aid)
 void mp_slot_free(mp_shm *s, mp_aid aid)
 {
 	free_slot(mp_slot_of(s, aid), aid);
+}
+
+/* Nobody sweeps what is never DEAD. Killed in between, it is found by its pid. */
+void mp_slot_leave(mp_shm *s, mp_aid aid)
+{
+	mp_slot *sl = mp_slot_of(s, aid);
+	atomic_store(&sl->parent, 0);
+	atomic_store(&sl->state, mp_slot_word(mp_aid_gen(aid) + 1, MP_SLOT_FREE));
 }
 
 bool mp_gone(const mp_shm *s, mp_aid aid)

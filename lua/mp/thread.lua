@@ -1,0 +1,76 @@
+-- thread: mp.Thread and its subclasses, and how a thread's Lua state begins.
+--
+-- SPDX-License-Identifier: MIT
+
+local core = require "mp.core"
+local actor = require "mp.actor"
+
+local mp = core.mp
+
+local threads = {}   -- started here and perhaps still running
+
+-- A forked child has none of its creator's.
+function core.forget_threads()
+  if #threads > 0 then threads = {} end
+end
+
+-- what a state begins with -----------------------------------------------------------
+
+-- What is in package.preload and can travel: C functions go another way.
+local function preloaded()
+  local list = {}
+  for name, f in pairs(package.preload) do
+    if debug.getinfo(f, "S").what ~= "C" and core.can_travel(f) then list[name] = f end
+  end
+  return list
+end
+
+-- args: the script's; options: mprun's; words: a flow's are globals.
+local function setup()
+  return { path = package.path, cpath = package.cpath, preload = preloaded(), arg = arg,
+           options = package.loaded["mp.options"], words = core.words, parent = core.parent() }
+end
+
+core.enter_thread(function()
+  local given = core.given(1)
+  package.path, package.cpath = given.path, given.cpath
+  for name, f in pairs(given.preload) do package.preload[name] = f end
+  arg = given.arg  -- luacheck: ignore 111
+  if given.options then
+    package.preload["mp.options"] = function() return given.options end
+  end
+  core.adopt(given.parent)
+  core.current()
+  if given.words then require "mp.main".prepare(_G) end
+  local p = core.current_thread()
+  actor.take(p, core.given(2))
+  return actor.run(p)
+end)
+
+-- Thread ---------------------------------------------------------------------------------
+
+local Thread = actor.class("Thread", core.thread_methods, core.new_thread)
+
+-- What cannot travel is raised in the codec; the caller gives it its place.
+local function start(p)
+  local ok, started, why = pcall(core.start_thread, p, setup(), actor.task(p))
+  if ok then return started, why end
+  return nil, (tostring(started):gsub("^.-Thread:start: ", "", 1))
+end
+
+function Thread:start()
+  actor.demand(self, "Thread", "Thread:start")
+  return actor.start(self, threads, start)
+end
+
+mp.Thread = Thread
+mp.current_thread = core.current_thread
+
+-- Who runs here: the thread, else the process.
+function core.actor() return core.current_thread() or core.current() end
+
+function mp.active_threads()
+  return actor.live(threads)
+end
+
+return Thread
