@@ -151,6 +151,8 @@ end
 
 function on.started(self) self.started = true end
 
+function on.over(self) self:supervisor_ended() end
+
 -- The error of a task whose worker died; it says how, where that is known.
 function Client:lost(job, why)
   local d
@@ -242,6 +244,7 @@ function Client:supervisor_ended()
   local p = self.supervisor
   p:join()
   self:take_in()
+  if self.supervisor ~= p then return end  -- what was taken in said so, too
   if p.exitcode == 0 then
     self.ended = true
     self:fail_all(end_of(self, "PoolTerminated", self.terminated and "the pool was terminated"

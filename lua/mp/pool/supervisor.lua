@@ -13,7 +13,7 @@
 -- From the pool (control): {"size", n} {"cancel", id} {"terminate"}; from
 -- workers: {"look"} a deadline is near, {"failed", number, error} its
 -- initializer. To the pool, as results of task CONTROL: "worker", number, process;
--- "died", number, pid, exit code, id, why; "started"; "broken", error.
+-- "died", number, pid, exit code, id, why; "started"; "broken", error; "over".
 --
 -- SPDX-License-Identifier: MIT
 
@@ -268,9 +268,11 @@ function M.main(spec, target, adopted)
     self.n = self.n + 1
   end
   local ok, e = xpcall(self.run, remote.catch, self)
-  if ok then return end
-  self:break_up { name = "BrokenPool", message = e.message, traceback = e.traceback }
-  while self.n > 0 do self:step() end
+  if not ok then
+    self:break_up { name = "BrokenPool", message = e.message, traceback = e.traceback }
+    while self.n > 0 do self:step() end
+  end
+  self:tell "over"  -- an end alone is only looked for from time to time
 end
 
 return M
