@@ -25,4 +25,11 @@ describe("a pool", function()
       end, "the joins of idle pools")
     end)
   end
+
+  it("tells of a killed worker in three lines", function()
+    local pool <close> = mp.Pool(1)
+    local e = pool:submit(os.exit, 3):exception()
+    assert.truthy(tostring(e):find("^WorkerLost: Pool%-%d+:1 %(pid %d+%) ended with exit code 3" ..
+      " during a C function with 3\nin process Pool%-%d+:1 %(pid %d+%)\nexit code 3$"), tostring(e))
+  end)
 end)

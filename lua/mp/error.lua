@@ -31,7 +31,7 @@ function Error:__tostring()
   local place = where(self)
   if place then text[#text + 1] = "in process " .. place end
   if self.exitcode then text[#text + 1] = "exit code " .. self.exitcode end
-  if self.traceback then text[#text + 1] = self.traceback end
+  if self.traceback and self.traceback ~= "" then text[#text + 1] = self.traceback end
   return table.concat(text, "\n")
 end
 
