@@ -47,6 +47,17 @@ local function example(name, needs, f)
   end)
 end
 
+-- Of one that needs a library, and says so if that is not there.
+local function served(name, f)
+  example(name, function()
+    local got = support.mprun { FOLDER .. name .. ".lua" }
+    if got.status == 77 then return pending(got.out) end
+    assert.equal(0, got.status, got.out .. got.err)
+    assert.equal("", got.err)
+    f(got.out)
+  end)
+end
+
 describe("tutorial:", function()
   after_each(support.clean)
 
@@ -109,12 +120,9 @@ describe("tutorial:", function()
                 lines(run(name)))
   end)
 
-  example("10_chat", { "tcp" }, function(name)
-    local got = support.mprun { FOLDER .. name .. ".lua" }
-    if got.status == 77 then return pending(got.out) end
-    assert.equal(0, got.status, got.err)
+  served("10_chat", function(out)
     assert.same({ "ANN SAYS BYE", "ANN SAYS HELLO", "BOB SAYS BYE", "BOB SAYS HELLO",
-                  "EVE SAYS BYE", "EVE SAYS HELLO" }, sorted(got.out))
+                  "EVE SAYS BYE", "EVE SAYS HELLO" }, sorted(out))
   end)
 
   example("11_lock", function(name)
@@ -230,7 +238,83 @@ describe("tutorial:", function()
   end)
 
   example("28_queue_in_queue", function(name)
-    assert.equal("1\t1\n2\t4\n3\t9\n", run(name))
+    assert.equal("1\t1\n2\t4\n3\t9\nfrom tasks:\t4\t5\n", run(name))
+  end)
+
+  example("29_apply", function(name)
+    local one, all = run(name):match("^1\t1\n2\t4\n3\t9\n4\t16\nmap\t1 4 9 16\n" ..
+                                     "apply, four times: (%S+) s\nmap of four: +(%S+) s\n$")
+    assert.is_true(tonumber(one) >= 0.4 and tonumber(all) >= 0.1)
+    assert.is_true(tonumber(all) < tonumber(one))
+  end)
+
+  example("30_apply_async", function(name)
+    assert.same({ "submitted:\t3", "hello, ann\t1", "hello, bob\t2", "hello, eve\t3",
+                  "again:\thello, ann\t1", "ready:\ttrue\ttrue",
+                  "not in 0.05 s:\tnil\ttimeout" }, lines(run(name)))
+  end)
+
+  example("31_map", function(name)
+    assert.same({ "map:\tA B C", "starmap:\t2 9 5", "as they come:\t1 5",
+                  "the first above 1000:\t1024" }, lines(run(name)))
+  end)
+
+  served("32_callbacks", function(out)
+    assert.same({ "/10 has 10 bytes", "/2000 has 2000 bytes", "/300 has 300 bytes" }, sorted(out))
+  end)
+
+  served("33_crawler", function(out)
+    assert.equal("4 pages", table.remove(lines(out)))
+    assert.same({ "/\t2", "/a\t2", "/b\t1", "/c\t0", "4 pages" }, sorted(out))
+  end)
+
+  example("34_error", function(name)
+    local out = run(name)
+    local file = FOLDER .. name .. ".lua"
+    assert.truthy(out:find("^false\t[^\n]*:6: 1 is odd\n\nremote stack traceback:\n"), out)
+    local _, remote_end = out:find(file .. ":6: in function <" .. file .. ":5>\n[Pool-1:", 1, true)
+    assert.truthy(remote_end, out)
+    assert.truthy(out:find(file .. ":14: in main chunk", remote_end, true), out)
+    assert.truthy(out:find("\nthe next one:\t1\nError\t" .. file .. ":6: 3 is odd\ttrue\n" ..
+                           "imap:\ttrue\tfalse\ttrue\n", 1, true), out)
+  end)
+
+  example("35_killed", function(name)
+    local out = lines(run(name))
+    assert.equal("WorkerLost\t-9", out[1])
+    assert.truthy(out[2]:find "^Pool%-1:%d %(pid %d+%) killed by SIGKILL during function at .*:8$")
+    assert.same({ "others:\t1 4 9", "the second try" }, table.move(out, 3, #out, 1, {}))
+  end)
+
+  example("36_timeout", function(name)
+    local out = lines(run(name))
+    assert.truthy(table.remove(out, 4):find " with 60 took longer than its timeout; its worker ")
+    assert.same({ "get(0.1):\tnil\ttimeout", "get():\tdone", "TaskTimeout", "a loop:\tTaskTimeout",
+                  "cancel:\tfalse", "by force:\ttrue" }, out)
+  end)
+
+  example("37_closure", function(name)
+    assert.equal("3 6 9\na method:\t70\nupvalue:\t0\nmp.Value:\t6\n", run(name))
+  end)
+
+  served("38_chat_pool", function(out)
+    assert.same({ "CLIENT 1", "CLIENT 2", "CLIENT 3", "CLIENT 4", "the fifth: timeout",
+                  "the first leaves", "CLIENT 5" }, lines(out))
+  end)
+
+  example("39_futures", function(name)
+    assert.same({ "quick\t0.05", "slow\t0.4", "called back:\ttrue", "cancel:\ttrue", "first\t0.1",
+                  "false\tCancelled", "map:\t4", "map:\t5", "map:\t6" }, lines(run(name)))
+  end)
+
+  example("40_how_many", function(name)
+    local out = lines(run(name))
+    assert.truthy(out[1]:find "^%d+ processors$")
+    assert.equal("workers\tcompute\twait", out[2])
+    for i, workers in ipairs { 1, 2, 4, 8 } do
+      assert.truthy(out[2 + i]:find("^" .. workers .. "\t%d+%.%d+ s\t%d+%.%d+ s$"), out[2 + i])
+    end
+    assert.equal(6, #out)
   end)
 
   example("41_counters", { "Value", "Array" }, function(name)
@@ -243,6 +327,10 @@ describe("tutorial:", function()
 
   example("42_dict", { "Dict", "List" }, function(name)
     assert.equal("be\t2\nnot\t1\nor\t1\nto\t2\n6 words\n", run(name))
+  end)
+
+  example("44_own_pool", function(name)
+    assert.equal("1 4 9 16 no square\n1 4 9 16\n", run(name))
   end)
 
   it("every one is tested here", function()

@@ -17,3 +17,10 @@ for n = 1, 3 do
 end
 requests:close()
 server:join()
+
+-- And as an argument of a pool's tasks.
+local pool <close> = mp.Pool(2)
+local log = mp.Queue()
+pool:starmap(function(q, n) q:put(n) end, { { log, 4 }, { log, 5 } })
+local a, b = log:get(), log:get()
+print("from tasks:", math.min(a, b), math.max(a, b))
