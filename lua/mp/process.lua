@@ -34,7 +34,10 @@ end
 local finishers = {}
 core.forked = {}
 
-function core.finish(f) finishers[#finishers + 1] = f end
+function core.finish(f)
+  finishers[#finishers + 1] = f
+  core.guard()
+end
 
 local function end_all()
   close_all()
