@@ -35,7 +35,7 @@ core.enter_thread(function()
   local given = core.given(1)
   package.path, package.cpath = given.path, given.cpath
   for name, f in pairs(given.preload) do package.preload[name] = f end
-  arg = given.arg  -- luacheck: ignore 111
+  _G.arg = given.arg
   if given.options then
     package.preload["mp.options"] = function() return given.options end
   end

@@ -9,7 +9,6 @@ local core = require "mp.core"
 local check = require "mp.pool.check"
 local depth = require "mp.pool.depth"
 
-local mp = core.mp
 local fail = check.fail
 
 local MOST = 256           -- workers that a pool can be resized to, if it did not begin with more
@@ -46,7 +45,7 @@ local function bytes(value, call, what, level)
 end
 
 local function seconds(value, call, what, level)
-  if value ~= nil and (type(value) ~= "number" or not (value > 0)) then
+  if value ~= nil and (type(value) ~= "number" or value <= 0 or value ~= value) then
     fail(level, call, "%s must be a positive number of seconds, got %s", what,
          type(value) == "number" and tostring(value) or type(value))
   end
