@@ -304,6 +304,47 @@ describe("a worker", function()
     core.task_done()
   end)
 
+  it("or several, killed at any time: each task has one result, and one only", function()
+    local p, n = pool(3), 600
+    local function start(k)
+      return mp.spawn(function()
+        open(p, k)
+        local id, _, _, text = core.task_take()
+        while id do
+          core.task_begin(1)
+          if #text % 3 == 0 then core.task_split(1, 1, "half", text .. "x") else core.task_done(text) end
+          id, _, _, text = core.task_take()
+        end
+      end)
+    end
+    local list, killed, left = { start(1), start(2), start(3) }, 0, n
+    for id = 1, n do submit(p, id, ("x"):rep(id % 100)) end
+    local halves, whole = {}, {}
+    while left > 0 do
+      local id, text = core.task_got(p.results, nil, 30)
+      if text == "half" then
+        halves[id] = (halves[id] or 0) + 1
+      else
+        whole[id] = (whole[id] or 0) + 1
+        left = left - 1
+      end
+      if id % 20 == 0 and killed < 30 then
+        killed = killed + 1
+        local k = killed % 3 + 1
+        kill(list[k])
+        list[k] = start(k)
+      end
+    end
+    p.tasks:close()
+    join(list)
+    assert.same({ nil, "timeout" }, { core.task_got(p.results, nil, 0) })
+    for id = 1, n do
+      assert.equal(1, whole[id])
+      assert.equal(id % 100 % 3 == 0 and 1 or nil, halves[id])
+    end
+    assert.equal(30, killed)
+  end)
+
   it("that is condemned never hands over", function()
     local p = pool(1)
     local entered, go = mp.Event(), mp.Event()
