@@ -113,7 +113,7 @@ function Client:send(call, id, ...)
   local n = put(self.tasks, call, id, PATIENCE, ...)
   while not n do
     if self.broken or self.tasks:closed() then return 0 end
-    self:take_in()
+    self:look()
     n = put(self.tasks, call, id, PATIENCE, ...)
   end
   if self.demand then self:demand_more() end
@@ -251,7 +251,7 @@ function Client:supervisor_ended()
       or "the pool has ended"))
     return
   end
-  if self.terminated then return self:end_workers() end
+  if self.terminated or self.broken then return self:end_workers() end
   local adopted = {}
   for number, w in pairs(self.workers) do
     if w.process:is_alive() then
@@ -270,6 +270,13 @@ function Client:end_workers()
   self.ended = true
   self:take_in()
   self:fail_all(end_of(self, "PoolTerminated", "the pool was terminated"))
+end
+
+-- What has come until now, for who looks again and again and never waits.
+function Client:look()
+  if self.ended then return end
+  self:take_in()
+  if not self.supervisor:is_alive() then self:supervisor_ended() end
 end
 
 -- Waits for something to come, and takes it in with what else is there. False

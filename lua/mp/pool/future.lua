@@ -186,7 +186,7 @@ end
 
 -- With the callbacks of what else has come.
 local function look(f)
-  if f.state == "pending" and not f.client.ended then f.client:take_in() end
+  if f.state == "pending" then f.client:look() end
   callbacks.run()
 end
 

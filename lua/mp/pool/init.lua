@@ -202,14 +202,14 @@ end
 
 function Pool:stats()
   local c = of(self, "Pool:stats")
-  if not c.ended then c:take_in() end
+  c:look()
   callbacks.run()
   return stats.of(c)
 end
 
 function Pool:exit_results()
   local c = of(self, "Pool:exit_results")
-  if not c.ended then c:take_in() end
+  c:look()
   return table.move(c.exits, 1, c.exits.n, 1, { n = c.exits.n })
 end
 

@@ -17,7 +17,7 @@ local Future = future.Future
 -- Takes in what has come for the pools of these futures, without waiting.
 local function take_in(clients)
   for c in pairs(clients) do
-    if not c.ended and not c.foreign then c:take_in() end
+    if not c.foreign then c:look() end
   end
 end
 
