@@ -167,6 +167,39 @@ describe("a worker's death", function()
     assert.equal(9, p:apply(square, { 3 }))
   end)
 
+  -- Makes a module; the pool that make() makes knows where it is and has not
+  -- loaded it, unlike this process.
+  local function module(name, at_load, make)
+    local path = support.script(([[
+      if require "mp".worker then %s end
+      return { f = function() end, call = function() return 1 end }]]):format(at_load), name .. ".lua")
+    local folder, file = path:match "^(.*)/([^/]*)%.lua$"
+    local before = package.path
+    package.path = folder .. "/?.lua;" .. before
+    local p = make()
+    local m = require(file)
+    package.path = before
+    return p, m, function() package.loaded[file] = nil end
+  end
+
+  -- what -> what loading does
+  for what, at_load in pairs { exit = "os.exit(5)", error = "error 'not here'",
+                               crash = "os.execute 'kill -SEGV $PPID' require 'mp'.sleep(60)" } do
+    it("Y05: " .. what .. " while a task is read costs that task", function()
+      local p, m, undo = module(what, at_load, function() return pool(2) end)
+      local f = p:submit(square, m.call)
+      local g = p:submit(m.call)
+      local map = p:map_async(m.call, { 1, 2, 3 })
+      undo()
+      for _, x in ipairs { f, g, map } do
+        local e = x:exception(30)
+        assert.is_table(e)
+        assert.equal(what == "error" and "Error" or "WorkerLost", e.name, tostring(e))
+      end
+      assert.same(squares(8), p:map(square, numbers(8)))
+    end)
+  end
+
   for signal, code in pairs { SEGV = -11, TERM = -15, KILL = -9, ABRT = -6 } do
     it("Y06, AA12: by SIG" .. signal .. " in a task is named", function()
       local p = pool(1)

@@ -24,8 +24,10 @@
  *
  * of a worker:
  *   core.task_open{tasks=, results=, board=, number=k, creator=process, thread=}
- *   core.task_take([timeout]) -> id, tries, label, values… | id, -tries, label,
- *                             text (it cannot be decoded here) | nil, "closed"
+ *   core.task_take([timeout], [most]) -> id, tries, label, values… | id, -tries,
+ *                             label, text (it cannot be decoded here) | id,
+ *                             tries, 0: more tries than `most` and none began
+ *                             it, so it is not read again | nil, "closed"
  *                             | nil, "leave" (a ticket was taken) | nil, "orphan"
  *                             | nil, "idle" (nothing in that time)
  *   core.task_begin(label, [timeout]) -> must the supervisor be told, for its
@@ -444,6 +446,7 @@ static int core_task_take(lua_State *L)
 	mp_in in;
 	if (w->id)
 		mp_misuse(L, call, "the last task is not finished");
+	lua_Integer most = luaL_optinteger(L, 2, UINT8_MAX);
 	const char *why = lease(L, w, mp_arg_timeout(L, 1, call), call, &in);
 	mp_bell_settle(w->st->me, w->tasks->h);
 	if (why)
@@ -454,6 +457,8 @@ static int core_task_take(lua_State *L)
 	lua_pushinteger(L, w->id);
 	lua_pushinteger(L, in.tries);
 	lua_pushinteger(L, in.label);
+	if (!in.label && in.tries > most)
+		return 3;
 	if (!decode(L, w->st, &in, read_protected)) {
 		lua_pushinteger(L, -(lua_Integer)in.tries);
 		lua_replace(L, 2);

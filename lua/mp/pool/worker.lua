@@ -287,6 +287,13 @@ function Worker:undecodable(id, text)
   end
 end
 
+-- Whoever read it died of that, and had not begun it: of no such death is told.
+function Worker:unread(id)
+  local e = plain(self, { name = "WorkerLost", traceback = "",
+                          message = "workers end each time they read this task" })
+  if id & 1 == 0 then done(false, 0, e) else done("undecodable", e) end
+end
+
 -- One task, or why there is none.
 function Worker:step(id, tries, label, ...)
   if not id then return tries end
@@ -295,8 +302,7 @@ function Worker:step(id, tries, label, ...)
     self:undecodable(id, (...))
   elseif label == 0 and tries > UNREAD then
     self:begin(1)
-    if id & 1 == 0 then done("lost") else done("undecodable", { name = "WorkerLost", traceback = "",
-      message = "workers end each time they read this task" }) end
+    self:unread(id)
   elseif id & 1 == 0 then
     self:task(id, label, ...)
   else
@@ -326,7 +332,7 @@ end
 function Worker:loop()
   local wait = IDLE
   while true do
-    local why = self:step(take(wait))
+    local why = self:step(take(wait, UNREAD))
     if why == "idle" then
       self:tidy()
       wait = nil
