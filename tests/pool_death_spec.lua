@@ -506,6 +506,19 @@ describe("the supervisor's death", function()
     assert.equal(3, fallen)
   end)
 
+  it("between a timeout and the end of the worker leaves no worker waiting for it", function()
+    -- The task takes no notice of SIGTERM; so the supervisor waits to kill it.
+    local p, running = pool { 1, name = "late" }, mp.Queue()
+    local f = p:submit_with({ timeout = 0.05 }, function()
+      mp.on_signal("TERM", function() running:put "told" end)
+      while true do mp.sleep(1) end
+    end)
+    assert.equal("told", running:get(30))
+    kill(supervisor("late").pid)
+    assert.is_table(f:exception(30))
+    assert.equal(9, p:apply(square, { 3 }))
+  end)
+
   it("before it could obey: cancel, resize and close are done by the next one", function()
     local p, running = pool { 2, name = "deaf" }, mp.Queue()
     local f = p:submit(function() running:put(1) while true do mp.sleep(1) end end)

@@ -45,6 +45,14 @@ function M.deadline(b, number)
   return id, deadline
 end
 
+-- Why its task is to be ended, nil: it is not.
+function M.condemned(b, number)
+  local _, state = core.task_state(b, number)
+  if state ~= "condemned" then return nil end
+  local deadline = b[number * LINE + DEADLINE]
+  return deadline ~= 0 and deadline <= M.now() and "timeout" or "cancelled"
+end
+
 -- When deadlines are looked at next, in ns; who has a nearer one must say so.
 function M.next(b, at) core.task_next(b, at) end
 

@@ -235,7 +235,9 @@ end
 -- A worker died, and its supervisor before it could say so.
 function Client:untold_death(number, p)
   local id = board.task(self.spec.board, number)
-  if id then on.died(self, number, p.pid, p.exitcode, id) end
+  if id then
+    on.died(self, number, p.pid, p.exitcode, id, board.condemned(self.spec.board, number))
+  end
 end
 
 -- The supervisor has ended. One that was killed gets a successor, which goes

@@ -99,6 +99,15 @@ function Supervisor:end_worker(w, why)
   pcall(w.process.terminate, w.process)
 end
 
+-- One condemned waits for its end, which the last supervisor may not have sent.
+function Supervisor:adopt(number, p)
+  local w = { process = p, number = number }
+  self.workers[number] = w
+  self.n = self.n + 1
+  local why = board.condemned(self.spec.board, number)
+  if why then self:end_worker(w, why) end
+end
+
 function Supervisor:end_all(why)
   self.ending = true
   self.spec.tasks:close(true)
@@ -263,10 +272,7 @@ local M = {}
 function M.main(spec, target, adopted)
   local self = setmetatable({ spec = spec, target = target, workers = {}, n = 0, refused = 0,
                               dead_early = 0, complete = target == 0 }, Supervisor)
-  for number, p in pairs(adopted or {}) do
-    self.workers[number] = { process = p, number = number }
-    self.n = self.n + 1
-  end
+  for number, p in pairs(adopted or {}) do self:adopt(number, p) end
   local ok, e = xpcall(self.run, remote.catch, self)
   if not ok then
     self:break_up { name = "BrokenPool", message = e.message, traceback = e.traceback }
