@@ -9,6 +9,7 @@
  * write of less than the buffer, writes everything.
  * A thread has such a stream of its own: what several write to one buffer piece
  * by piece would be torn.
+ * A bar stands at the end of the terminal's line until somebody writes.
  * Crash: a process killed in a long write leaves its line torn and the latch
  * in its name; the next one steals it.
  *
@@ -66,10 +67,20 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
+static void clear_bar(int fd)
+{
+	static const char clear[] = "\r\033[K";
+	mp_word *bar = &actor->shm->h->bar;
+	if (atomic_load_explicit(bar, memory_order_relaxed) && isatty(fd) && atomic_exchange(bar, 0))
+		write_all(fd, clear, sizeof clear - 1);
+}
+
 static int write_whole(int fd, const char *p, size_t n)
 {
 	mp_self *me = actor && stream_like(fd) ? actor : NULL;
 	int rc;
+	if (actor)
+		clear_bar(fd);
 	if (me)
 		mp_latch_hold(me, &me->shm->h->stdio);
 	rc = write_all(fd, p, n);
@@ -82,6 +93,13 @@ void mp_stdio_error(const char *text, size_t len)
 {
 	fflush(stderr);
 	write_whole(STDERR_FILENO, text, len);
+}
+
+void mp_stdio_bar(const char *text, size_t len)
+{
+	mp_stdio_error(text, len);
+	if (actor && len && text[len - 1] != '\n')
+		atomic_store(&actor->shm->h->bar, 1);
 }
 
 /* ---- streams of whole lines --------------------------------------------------- */

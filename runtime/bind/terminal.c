@@ -1,0 +1,43 @@
+/* terminal: what is asked of a terminal, and bars there; on the table mp.core.
+ *
+ *   core.terminal(fd) -> its columns, 0: it does not say | nil: fd is none
+ *   core.bar(text)    to stderr; see mp_stdio_bar
+ *
+ * SPDX-License-Identifier: MIT */
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "bind.h"
+
+#include "../proc/stdio.h"
+
+static int core_terminal(lua_State *L)
+{
+	int fd = (int)luaL_checkinteger(L, 1);
+	struct winsize size = { 0 };
+	if (!isatty(fd))
+		return 0;
+	if (ioctl(fd, TIOCGWINSZ, &size) < 0)
+		size.ws_col = 0;
+	lua_pushinteger(L, size.ws_col);
+	return 1;
+}
+
+static int core_bar(lua_State *L)
+{
+	size_t len;
+	const char *text = luaL_checklstring(L, 1, &len);
+	mp_stdio_flush();
+	mp_stdio_bar(text, len);
+	return 0;
+}
+
+void mp_open_terminal(lua_State *L)
+{
+	lua_getfield(L, -1, "core");
+	lua_pushcfunction(L, core_terminal);
+	lua_setfield(L, -2, "terminal");
+	lua_pushcfunction(L, core_bar);
+	lua_setfield(L, -2, "bar");
+	lua_pop(L, 1);
+}
