@@ -66,6 +66,16 @@ local function zip(sources)
   end
 end
 
+-- How many items zip gives, where that is known.
+local function shortest(sources)
+  local least = sources[1].n
+  for _, s in ipairs(sources) do
+    if not s.n then return nil end
+    least = math.min(least, s.n)
+  end
+  return least
+end
+
 -- map(f, list, ..., [{timeout=, chunksize=, buffersize=}]) -> an iterator
 function methods:map(f, ...)
   local call = "Executor:map"
@@ -79,17 +89,21 @@ function methods:map(f, ...)
   end
   if inputs.n == 0 then fail(2, call, "expected a list or an iterator function") end
   check.timeout(o.timeout, call, 3)
+  options.check_progress(o.progress, call, 2)
   local sources = {}
   for i = 1, inputs.n do sources[i] = source.new(inputs[i], call) end
   local one = sources[1]
-  if #sources > 1 then one = source.new(zip(sources), call) end
+  if #sources > 1 then
+    one = source.new(zip(sources), call)
+    one.n = shortest(sources)
+  end
   local buffer = check.count(o.buffersize, 1, call, "buffersize", 2)
   return imap.new(c, call, f, one, {
     ordered = true, star = #sources > 1,
     chunksize = check.count(o.chunksize, 1, call, "chunksize", 2),
     buffer = buffer or c.buffer, unbound = not buffer and not c.buffer and sources[1].n ~= nil,
     timeout = c.timeout, retries = c.retries > 0 and c.retries or nil, within = o.timeout,
-    tick = o.progress and progress.new(c, o.progress, call),
+    progress = o.progress and progress.new(o.progress, one.n, c.name),
   })
 end
 

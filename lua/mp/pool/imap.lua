@@ -17,12 +17,14 @@ local callbacks = require "mp.pool.callbacks"
 local check = require "mp.pool.check"
 local map = require "mp.pool.map"
 local mode = require "mp.pool.mode"
+local progress = require "mp.pool.progress"
 
 local mp = core.mp
 local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
 
 local AHEAD = 4            -- chunks a worker
 local TARGET = 1e6         -- ns that a chunk shall take
+local RARELY = progress.RARELY
 
 local Iterator = { __name = "imap" }
 Iterator.__index = Iterator
@@ -97,6 +99,7 @@ end
 -- Result i: ok and a value, or not and an error.
 function Job:put(i, ok, value)
   self.in_work = self.in_work - 1
+  self.arrived = self.arrived + 1
   if self.over then return end
   if not self.ordered then
     self.last = self.last + 1
@@ -104,6 +107,18 @@ function Job:put(i, ok, value)
   end
   self.ready[i] = { ok, value }
   if not ok then self.failed = self.failed + 1 end
+end
+
+-- How many there are is known at the end of the input, if not before.
+function Job:show()
+  local p, input = self.progress, self.source
+  if not p then return end
+  local total = input.n or (input.over and not input.error and self.sent or nil)
+  if self.arrived == total then
+    p:done(total, self.failed)
+  else
+    p:tick(self.arrived, total, self.failed)
+  end
 end
 
 function Job:adapt(n, ns)
@@ -138,8 +153,8 @@ function Job:result(first, n, ns, values, errors)
     if values == "lost" then return self:wait_lost { first } end
     self.client.stats:add(ns, self, first)
     self:adapt(1, ns)
-    if values then return self:put(first, true, errors) end
-    return self:put(first, false, remote.new(errors))
+    self:put(first, values, values and errors or remote.new(errors))
+    return self:show()
   end
   self.client.stats:add(ns, self, first, n)
   self:adapt(n, ns)
@@ -156,6 +171,7 @@ function Job:result(first, n, ns, values, errors)
     end
   end
   if lost then self:wait_lost(lost) end
+  self:show()
 end
 
 -- Nothing more will come: that is the last result.
@@ -176,6 +192,7 @@ function Job:stop()
   if self.over then return end
   self.over, self.feeds = true, false
   if not self.client.foreign then
+    if self.progress then self.progress:close() end
     self.client:withdraw(self.id)
     self:release()
     if self.client.closed then self.client:close_tasks() end
@@ -218,15 +235,19 @@ local function at_end(job)
     job:stop()
     error(e.value, 0)
   end
+  job:show()
   job:stop()
   return true
 end
 
 local function await(job, deadline)
   local left = deadline and math.max(0, deadline - mp.time())
-  local every = job.tick and 0.1 or nil
-  job.client:await(every and math.min(left or every, every) or left)
-  if job.tick then job.tick(job.taken, job.source.n, job.failed) end
+  if not job.progress then
+    job.client:await(left)
+  elseif not job.client:await(math.min(left or RARELY, RARELY)) then
+    job.progress:again()
+  end
+  if job.progress then callbacks.run() end
   return not (left and left <= 0)
 end
 
@@ -241,12 +262,14 @@ local function next_result(job, timeout)
     job:feed()
     r = job:pop()
     if r then break end
-    if at_end(job) then return nil end
+    if job.over or at_end(job) then
+      callbacks.run()
+      return nil
+    end
     if not await(job, deadline) and not job.ready[job.taken + 1] then return nil, "timeout" end
     r = job:pop()
   end
   job:feed()
-  if job.tick then job.tick(job.taken, job.source.n, job.failed) end
   callbacks.run()
   return give(job, r)
 end
@@ -286,14 +309,14 @@ end
 
 local M = {}
 
--- o: { chunksize=, buffer=, ordered=, star=, timeout= (a task's), within= (seconds for all), tick= }
+-- o: { chunksize=, buffer=, ordered=, star=, timeout= (a task's), within= (seconds for all), progress= }
 function M.new(client, call, f, source, o)
   local auto = not o.chunksize and not (o.timeout or o.retries)
   local job = setmetatable({ client = client, call = call, f = f, source = source,
     ordered = o.ordered, timeout = o.timeout, retries = o.retries, buffer = o.buffer,
     unbound = o.unbound, chunk = auto and 1 or o.chunksize or 1,
     how = (auto and AUTO or 0) | (o.star and STAR or 0), sent = 0, taken = 0, last = 0,
-    in_work = 0, failed = 0, ready = {}, feeds = true, tick = o.tick }, Job)
+    in_work = 0, arrived = 0, failed = 0, ready = {}, feeds = true, progress = o.progress }, Job)
   client:add(job, true)
   job.code = client.code:keep(f)
   job:feed()

@@ -121,15 +121,15 @@ local function start_map(self, call, f, iterable, how, star)
   local list = type(iterable) == "table" and not check.is_callable(iterable) and iterable
                or source.new(iterable, call):all()
   o.star = star
-  o.tick = o.progress and progress.new(c, o.progress, call)
-  return map.start(c, call, f, list, o), o.tick
+  o.progress = o.progress and progress.new(o.progress, list.n or #list, c.name)
+  return map.start(c, call, f, list, o), o.progress
 end
 
 -- A map that is waited for, with its progress.
-local function finish_map(fut, tick)
-  if not tick then return fut:get() end
-  while not fut:wait(0.1) do tick.again() end
-  tick.done()
+local function finish_map(fut, shown)
+  if not shown then return fut:get() end
+  local _ <close> = shown
+  while not fut:wait(progress.RARELY) do shown:again() end
   return fut:get()
 end
 
@@ -154,8 +154,9 @@ local function start_imap(self, call, f, iterable, how, ordered)
   check.callable(f, call, 4)
   local o = options.of_map(how, c, call)
   o.ordered = ordered
-  o.tick = o.progress and progress.new(c, o.progress, call)
-  return imap.new(c, call, f, source.new(iterable, call), o)
+  local input = source.new(iterable, call)
+  o.progress = o.progress and progress.new(o.progress, input.n, c.name)
+  return imap.new(c, call, f, input, o)
 end
 
 function Pool:imap(f, iterable, how)

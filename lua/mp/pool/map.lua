@@ -33,7 +33,7 @@ end
 function M.start(client, call, f, list, o)
   local n = list.n or #list
   local job = setmetatable({ client = client, f = f, args = list, star = o.star, values = { n = n },
-    n = 0, left = n, total = n, timeout = o.timeout, retries = o.retries, tick = o.tick,
+    n = 0, left = n, total = n, timeout = o.timeout, retries = o.retries, progress = o.progress,
     what = o.what }, Map)
   local fut = future.bare(client, job)
   client:add(job, true)
@@ -45,6 +45,7 @@ function M.start(client, call, f, list, o)
   if not ok then
     client:withdraw(job.id)
     job:release()
+    if job.progress then job.progress:close() end
     client:forget(job)
     error(e, 0)
   end
@@ -89,7 +90,7 @@ end
 
 function Map:one_done(n)
   self.left = self.left - n
-  if self.tick then self.tick(self.total - self.left, self.total, self.failed or 0) end
+  if self.progress then self.progress:tick(self.total - self.left, self.total, self.failed or 0) end
   if self.left == 0 then self:finish() end
 end
 
@@ -167,6 +168,7 @@ end
 
 function Map:finish()
   self:release()
+  if self.progress then self.progress:done(self.total, self.failed or 0) end
   if self.error then
     future.settle_error(self.future, self.error)
   else
@@ -176,6 +178,7 @@ end
 
 function Map:fail(e)
   self:release()
+  if self.progress then self.progress:close() end
   future.settle_error(self.future, e)
 end
 

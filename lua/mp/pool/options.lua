@@ -144,6 +144,12 @@ function M.of_task(t, pool, call)
          check.count(t.retries, 0, call, "retries", 3) or pool.retries
 end
 
+function M.check_progress(p, call, level)
+  if p ~= nil and type(p) ~= "boolean" and not check.is_callable(p) then
+    fail(level + 1, call, "progress must be true or a function, got %s", type(p))
+  end
+end
+
 local MAP = { chunksize = true, buffer = true, progress = true, timeout = true, retries = true }
 
 -- chunksize or a table of options, as map and its kin take last.
@@ -155,16 +161,13 @@ function M.of_map(x, pool, call)
   for key in pairs(x) do
     if not MAP[key] then fail(3, call, "unknown option '%s'", tostring(key)) end
   end
-  local p = x.progress
-  if p ~= nil and type(p) ~= "boolean" and not check.is_callable(p) then
-    fail(3, call, "progress must be true or a function, got %s", type(p))
-  end
+  M.check_progress(x.progress, call, 3)
   return {
     chunksize = check.count(x.chunksize, 1, call, "chunksize", 3),
     buffer = check.count(x.buffer, 1, call, "buffer", 3) or pool.buffer,
     timeout = seconds(x.timeout, call, "timeout", 3) or pool.timeout,
     retries = check.count(x.retries, 0, call, "retries", 3) or (pool.retries > 0 and pool.retries or nil),
-    progress = p or nil,
+    progress = x.progress or nil,
   }
 end
 
