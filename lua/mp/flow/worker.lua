@@ -219,7 +219,7 @@ end
 local function trim(traceback)
   local kept, own = {}, false
   for line in traceback:gmatch "[^\n]+" do
-    if not line:find "mp[./]flow" and not line:find "^%s+mp/process%.lua:"
+    if not line:find "mp[./]flow" and not line:find "^%s+mp/actor%.lua:"
        and not line:find "%[C%]: in function 'x?pcall'" and not line:find "%(%.%.%.tail calls%.%.%.%)" then
       own = own or #kept > 0 and not line:find "%[C%]"
       kept[#kept + 1] = line
