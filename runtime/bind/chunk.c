@@ -6,6 +6,9 @@
  *       is in hand. j is n + 1, or the first item not begun when the budget
  *       (ns) was used up. What f raises passes.
  *   core.task_label() -> the item that was in hand last
+ *   core.task_slowest() -> k, n, ns: of what task_run has done since this was
+ *       called last, items k to k + n - 1 were the slowest it knows of; more than
+ *       one where items are so quick that the clock is looked at rarely
  *
  * SPDX-License-Identifier: MIT */
 #include "../base/clock.h"
@@ -18,6 +21,8 @@
 typedef struct run {
 	mp_state *st;
 	lua_Integer at;
+	lua_Integer slowest, slowest_n;
+	int64_t slowest_ns;
 } run;
 
 enum { F = 1, ITEMS, FROM, TO, OUT, STAR, BUDGET };
@@ -54,22 +59,34 @@ static void one(lua_State *L, run *r, lua_Integer i, bool star)
 	lua_rawseti(L, OUT, i);
 }
 
+/* The items before i, since the last look at the clock. */
+static void note(run *r, lua_Integer i, int n, int64_t ns)
+{
+	if (ns <= r->slowest_ns)
+		return;
+	r->slowest = i - n;
+	r->slowest_n = n;
+	r->slowest_ns = ns;
+}
+
 static int core_task_run(lua_State *L)
 {
 	run *r = lua_touserdata(L, lua_upvalueindex(1));
 	lua_Integer i = luaL_checkinteger(L, FROM), n = luaL_checkinteger(L, TO);
-	bool star = lua_toboolean(L, STAR), timed = !lua_isnoneornil(L, BUDGET);
-	int64_t last = timed ? mp_now() : 0;
-	int64_t until = timed ? last + (int64_t)luaL_checknumber(L, BUDGET) : 0;
+	bool star = lua_toboolean(L, STAR);
+	int64_t last = mp_now();
+	int64_t until = lua_isnoneornil(L, BUDGET) ? INT64_MAX
+	                : last + (int64_t)luaL_checknumber(L, BUDGET);
 	int every = 1, left = 1;
 	luaL_checktype(L, ITEMS, LUA_TTABLE);
 	luaL_checktype(L, OUT, LUA_TTABLE);
 	lua_settop(L, BUDGET);
 	while (i <= n) {
 		one(L, r, i++, star);
-		if (!timed || --left)
+		if (--left && i <= n)
 			continue;
 		int64_t now = mp_now();
+		note(r, i, every - left, now - last);
 		if (now >= until)
 			break;
 		every = now - last > HASTE ? 1 : every < RARELY ? every * 2 : RARELY;
@@ -86,11 +103,22 @@ static int core_task_label(lua_State *L)
 	return 1;
 }
 
+static int core_task_slowest(lua_State *L)
+{
+	run *r = lua_touserdata(L, lua_upvalueindex(1));
+	lua_pushinteger(L, r->slowest);
+	lua_pushinteger(L, r->slowest_n);
+	lua_pushinteger(L, r->slowest_ns);
+	r->slowest = r->slowest_n = r->slowest_ns = 0;
+	return 3;
+}
+
 void mp_open_chunk(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "task_run", core_task_run },
 		{ "task_label", core_task_label },
+		{ "task_slowest", core_task_slowest },
 		{ NULL, NULL }
 	};
 	lua_getfield(L, -1, "core");

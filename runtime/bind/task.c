@@ -18,8 +18,8 @@
  *   core.task_leave(board, n) so many workers are to leave
  *   core.task_next(board, ns) deadlines are looked at next then; to be called
  *                             before a look that must miss none
- *   core.resident()           bytes of memory of this process; 0: not known. It
- *                             is noted on the board, if it is a worker
+ *   core.resident([pid])      bytes of memory of a process, or this one; 0: not
+ *                             known. A worker's own is noted on the board
  *   core.can_send(call, v)    raises where v cannot travel
  *
  * of a worker:
@@ -35,6 +35,7 @@
  *                             is what the next holder is given, should this
  *                             one die. Again: only the label, and a timeout.
  *   core.task_elapsed()       ns since the task began
+ *   core.task_counts(n)       it is to count as so many on the board, not as one
  *   core.task_done(…) -> ns that it took | nil, "closed"
  *   core.task_split(n, m, …)  the same; the first n values are the result, of
  *                             the others each m go into T (two at most) as a task
@@ -72,6 +73,7 @@ typedef struct worker {
 	bool thread;
 	bool begun;
 	int64_t id;                 /* of the task in hand, 0: none */
+	int64_t counts;             /* as so many tasks */
 	int64_t began;
 } worker;
 
@@ -335,16 +337,19 @@ static int core_can_send(lua_State *L)
 static int core_resident(lua_State *L)
 {
 	worker *w = upvalue(L, "core.resident");
-	char text[128];
+	bool own = lua_isnoneornil(L, 1);
+	char text[128] = "/proc/self/statm";
 	long long pages = 0;
-	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	if (!own)
+		snprintf(text, sizeof text, "/proc/%lld/statm", (long long)luaL_checkinteger(L, 1));
+	int fd = open(text, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
 	if (fd >= 0)
 		close(fd);
 	text[n > 0 ? n : 0] = 0;
 	if (sscanf(text, "%*d %lld", &pages) != 1)
 		pages = 0;
-	if (w->self && w->self == w->st->me->aid)
+	if (own && w->self && w->self == w->st->me->aid)
 		atomic_store(&w->line[MP_BOARD_RESIDENT], pages * sysconf(_SC_PAGESIZE));
 	lua_pushinteger(L, pages * sysconf(_SC_PAGESIZE));
 	return 1;
@@ -453,6 +458,7 @@ static int core_task_take(lua_State *L)
 		return none(L, why);
 	w->id = id_of(&in);
 	w->begun = false;
+	w->counts = 1;
 	lua_settop(L, 0);
 	lua_pushinteger(L, w->id);
 	lua_pushinteger(L, in.tries);
@@ -511,6 +517,12 @@ static int core_task_elapsed(lua_State *L)
 	const worker *w = busy_worker(L, "core.task_elapsed");
 	lua_pushinteger(L, w->begun ? mp_now() - w->began : 0);
 	return 1;
+}
+
+static int core_task_counts(lua_State *L)
+{
+	busy_worker(L, "core.task_counts")->counts = luaL_checkinteger(L, 1);
+	return 0;
 }
 
 /* ---- a worker: handing over ---------------------------------------------------------- */
@@ -582,7 +594,7 @@ static void drop(worker *w, mp_out *outs, uint32_t n)
 static int64_t settle(worker *w)
 {
 	int64_t took = mp_now() - w->began;
-	mp_board_add(&w->line[MP_BOARD_TASKS], 1);
+	mp_board_add(&w->line[MP_BOARD_TASKS], w->counts);
 	mp_board_add(&w->line[MP_BOARD_BUSY], took);
 	atomic_store_explicit(&w->line[MP_BOARD_STATE], 0, memory_order_release);
 	w->id = 0;
@@ -688,6 +700,7 @@ static const luaL_Reg functions[] = {
 	{ "task_take", core_task_take },
 	{ "task_begin", core_task_begin },
 	{ "task_elapsed", core_task_elapsed },
+	{ "task_counts", core_task_counts },
 	{ "task_done", core_task_done },
 	{ "task_split", core_task_split },
 	{ "task_release", core_task_release },

@@ -29,7 +29,7 @@ enum { MP_BOARD_STATE,        /* 0: idle; a task's id, positive; the bits below 
        MP_BOARD_BEGAN,
        MP_BOARD_DEADLINE,     /* 0: none */
        MP_BOARD_PID,
-       MP_BOARD_TASKS,        /* finished */
+       MP_BOARD_TASKS,        /* finished; of a chunk, its items */
        MP_BOARD_BUSY,         /* ns in tasks */
        MP_BOARD_SINCE,        /* when it entered */
        MP_BOARD_RESIDENT };   /* bytes, at the last look */

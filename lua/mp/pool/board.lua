@@ -9,7 +9,7 @@ local core = require "mp.core"
 local mp = core.mp
 
 local LINE = 8
-local BEGAN, DEADLINE, PID, TASKS, BUSY, SINCE, RESIDENT = 2, 3, 4, 5, 6, 7, 8
+local BEGAN, DEADLINE, PID, TASKS, BUSY, SINCE = 2, 3, 4, 5, 6, 7
 local NEXT = 2        -- in the first line
 
 local M = {}
@@ -61,7 +61,8 @@ function M.leave(b, n)
   core.task_leave(b, n)
 end
 
--- { pid, tasks, busy, idle, memory, task }, or nil: there is no such worker.
+-- { pid, tasks, busy, idle, task }, or nil: there is no such worker, or it is not
+-- ready yet.
 function M.worker(b, number)
   local at = number * LINE
   local since = b[at + SINCE]
@@ -70,7 +71,7 @@ function M.worker(b, number)
   local id, state = core.task_state(b, number)
   if state then busy = busy + math.max(0, now - b[at + BEGAN]) end
   return { pid = b[at + PID], tasks = b[at + TASKS], busy = busy / 1e9,
-           idle = math.max(0, now - since - busy) / 1e9, memory = b[at + RESIDENT],
+           idle = math.max(0, now - since - busy) / 1e9,
            task = state == "running" and id or nil }
 end
 

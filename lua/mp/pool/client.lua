@@ -146,7 +146,14 @@ local on = {}
 
 function on.worker(self, number, p)
   local w = self.workers[number]
-  self.workers[number] = { process = p, starts = w and w.starts + 1 or 1 }
+  self.workers[number] = stats.started(w, p)
+end
+
+-- A worker is about to end by itself.
+function on.left(self, number, why) stats.left(self.workers[number], why) end
+
+function on.ended(self, number, why, exitcode, life)
+  stats.ended(self.workers[number], why, exitcode, life)
 end
 
 function on.started(self) self.started = true end
@@ -235,6 +242,7 @@ end
 -- A worker died, and its supervisor before it could say so.
 function Client:untold_death(number, p)
   local id = board.task(self.spec.board, number)
+  on.ended(self, number, nil, p.exitcode, board.worker(self.spec.board, number))
   if id then
     on.died(self, number, p.pid, p.exitcode, id, board.condemned(self.spec.board, number))
   end

@@ -99,10 +99,12 @@ function Job:result(ok, ns, ...)
     self.is_lost = true
     self:lost()
   elseif ok == "undecodable" then
+    client.stats:add_lost(1)
     failed(f, remote.new { name = "Error", message = "its result cannot be read here: " .. tostring(ns),
                            traceback = "" })
   else
     client.stats:add(ns, self)
+    client.stats:add_failed(1)
     failed(f, remote.new((...)))
   end
 end
@@ -112,7 +114,7 @@ function Job:lost()
   local client = self.future.client
   if not self.is_lost or not client.deaths[self.id] then return end
   local e = client:lost(self)
-  if self.forced then e = cancelled(self.future) end
+  if self.forced then e = cancelled(self.future) else client.stats:add_lost(1) end
   failed(self.future, e)
 end
 

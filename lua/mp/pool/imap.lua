@@ -62,6 +62,7 @@ function Job:refused(items, k, e)
   if k == 1 then
     self.sent = self.sent + 1
     self.in_work = self.in_work + 1
+    self.client.stats:add_lost(1)
     self:put(self.sent, false, remote.new { name = "Error", message = tostring(e), value = e, traceback = "" })
     return
   end
@@ -134,6 +135,7 @@ function Job:lost()
   while waiting and #waiting > 0 and self.client.deaths[self.id] do
     local group = table.remove(waiting, 1)
     local e = self.client:lost(self, group[1])
+    self.client.stats:add_lost(#group)
     for _, i in ipairs(group) do self:put(i, false, e) end
   end
 end
@@ -152,11 +154,12 @@ function Job:result(first, n, ns, values, errors)
   if n == 0 then
     if values == "lost" then return self:wait_lost { first } end
     self.client.stats:add(ns, self, first)
+    if not values then self.client.stats:add_failed(1) end
     self:adapt(1, ns)
     self:put(first, values, values and errors or remote.new(errors))
     return self:show()
   end
-  self.client.stats:add(ns, self, first, n)
+  self.client.stats:add_items(ns, self, first, n - map.lost_of(errors, n), values)
   self:adapt(n, ns)
   local lost
   for i = 1, n do
@@ -165,6 +168,7 @@ function Job:result(first, n, ns, values, errors)
       lost = lost or {}
       lost[#lost + 1] = first + i - 1
     elseif e then
+      self.client.stats:add_failed(1)
       self:put(first + i - 1, false, remote.new(e))
     else
       self:put(first + i - 1, true, values[i])

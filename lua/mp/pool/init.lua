@@ -67,6 +67,7 @@ local function submit(c, call, f, timeout, retries, args, n)
   if not ok then
     -- The task's own error: whoever submits many learns of it from its future.
     e = unsent(e, 3)
+    c.stats:add_lost(1)
     job:fail(remote.new { name = "Error", message = e, value = e, traceback = "",
                           process = mp.current_process().name, pid = mp.getpid() })
   end

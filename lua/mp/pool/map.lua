@@ -110,7 +110,11 @@ function Map:lost()
   while waiting and #waiting > 0 and self.client.deaths[self.id] do
     local group = table.remove(waiting, 1)
     local e = self.client:lost(self, group[1])
-    if self.forced then e = future.cancelled_error(self.future) end
+    if self.forced then
+      e = future.cancelled_error(self.future)
+    else
+      self.client.stats:add_lost(#group)
+    end
     for _, i in ipairs(group) do self:set_error(i, e) end
     self:one_done(#group)
   end
@@ -122,14 +126,29 @@ function Map:alone(i, ns, ok, value)
     return self:lost()
   end
   self.client.stats:add(ns, self, i)
-  if ok then self:set(i, value) else self:set_error(i, remote.new(value)) end
+  if ok then
+    self:set(i, value)
+  else
+    self.client.stats:add_failed(1)
+    self:set_error(i, remote.new(value))
+  end
   self:one_done(1)
 end
+
+-- How many of a chunk's n items were lost: with the worker that began it.
+local function lost_of(errors, n)
+  local lost = 0
+  for i = 1, errors and n or 0 do
+    if errors[i] == LOST then lost = lost + 1 end
+  end
+  return lost
+end
+M.lost_of = lost_of
 
 function Map:result(first, n, ns, values, errors)
   if first == "undecodable" then return self:unreadable(n) end
   if n == 0 then return self:alone(first, ns, values, errors) end
-  self.client.stats:add(ns, self, first, n)
+  self.client.stats:add_items(ns, self, first, n - lost_of(errors, n), values)
   if not errors then
     table.move(values, 1, n, first, self.values)
     return self:one_done(n)
@@ -140,6 +159,7 @@ function Map:result(first, n, ns, values, errors)
     if e == LOST then
       lost[#lost + 1] = first + i - 1
     elseif e then
+      self.client.stats:add_failed(1)
       self:set_error(first + i - 1, remote.new(e))
     else
       self:set(first + i - 1, values[i])

@@ -1,11 +1,16 @@
--- stats: what a pool knows of its tasks: how many, how long, how they failed;
--- and how a lost one is told of.
+-- stats: what a pool knows of its tasks and workers: how many, how long, how they
+-- failed; and how a lost task is told of.
+--
+-- A client's workers[number] is a table of this module, too: started, left and
+-- ended keep it. What its former lives did is in it, what it does now is on the
+-- board.
 --
 -- SPDX-License-Identifier: MIT
 
 local core = require "mp.core"
 local remote = require "mp.error"
 local board = require "mp.pool.board"
+local report = require "mp.pool.report"
 
 local SLOWEST = 5
 
@@ -15,7 +20,7 @@ Stats.__index = Stats
 local M = {}
 
 function M.new()
-  return setmetatable({ tasks = 0, ns = 0, least = 0, slowest = {} }, Stats)
+  return setmetatable({ tasks = 0, failed = 0, ns = 0, least = 0, slowest = {} }, Stats)
 end
 
 local function brief(value)
@@ -54,44 +59,107 @@ function Stats:note(ns, job, first, n)
   if #list == SLOWEST then self.least = list[SLOWEST].seconds * 1e9 end
 end
 
--- A task, or n items of a map from the first-th, took so long.
-function Stats:add(ns, job, first, n)
-  self.tasks = self.tasks + (n or 1)
+-- A task, or an item of a map, took so long.
+function Stats:add(ns, job, first)
+  self.tasks = self.tasks + 1
   self.ns = self.ns + ns
-  if ns > self.least then self:note(ns, job, first, n) end
+  if ns > self.least then self:note(ns, job, first) end
 end
 
--- { workers = {{number=, pid=, tasks=, busy=, idle=, restarts=, memory=, task=}...},
---   tasks, busy, waiting, running, slowest = {{seconds=, task=}...} }
+-- n items of a map from the first-th, whose values tell of the slowest if it was
+-- slow; else they are taken to be all alike.
+function Stats:add_items(ns, job, first, n, values)
+  self.tasks = self.tasks + n
+  self.ns = self.ns + ns
+  local slow = values.slow
+  local took = slow and values.slow_ns or ns / math.max(n, 1)
+  if took > self.least then
+    self:note(took, job, slow and first + slow - 1 or first, values.slow_n)
+  end
+end
+
+-- n of those that were added have failed; or, without a result, were lost.
+function Stats:add_failed(n) self.failed = self.failed + n end
+
+function Stats:add_lost(n)
+  self.tasks, self.failed = self.tasks + n, self.failed + n
+end
+
+-- workers --------------------------------------------------------------------------------
+
+local LEFT = { tasks = "maxtasksperchild", memory = "max_memory", leave = "resize", closed = "closed" }
+
+-- w: the worker that had its number before, nil: none.
+function M.started(w, process)
+  if not w then return { process = process, restarts = 0, tasks = 0, busy = 0, idle = 0 } end
+  w.process, w.over = process, nil
+  w.restarts, w.why, w.left = w.restarts + 1, w.left or "unknown", nil
+  return w
+end
+
+function M.left(w, why) w.left = LEFT[why] end
+
+-- life: what the board said of it, nil: it was never ready.
+function M.ended(w, why, exitcode, life)
+  w.left = why or w.left or M.how_ended(exitcode)
+  w.over = true
+  if not life then return end
+  w.tasks, w.busy, w.idle = w.tasks + life.tasks, w.busy + life.busy, w.idle + life.idle
+end
+
+local function worker_of(client, number, w)
+  local r = { number = number, tasks = w.tasks, busy = w.busy, idle = w.idle, restarts = w.restarts,
+              why = w.why }
+  local life = not w.over and board.worker(client.spec.board, number)
+  if not life then return r, false end
+  r.pid = life.pid
+  r.tasks, r.busy, r.idle = r.tasks + life.tasks, r.busy + life.busy, r.idle + life.idle
+  if client.kind == "process" then
+    local bytes = core.resident(life.pid)
+    r.memory = bytes > 0 and bytes or nil
+  end
+  return r, life.task ~= nil
+end
+
+-- Items that are not over, as far as is known here.
+local function outstanding(client)
+  local n = 0
+  for _, job in pairs(client.jobs) do n = n + (job.left or job.in_work or 1) end
+  return n
+end
+
+-- What Pool:stats gives:
+-- { name, kind, size, tasks, failed, waiting, running, busy,
+--   workers = { n =, { number, pid, tasks, busy, idle, restarts, why, memory }... },
+--   slowest = { { seconds, task }... } }
+-- Times are in seconds, memory in bytes; why is that of the last restart. Of a
+-- worker that has ended there is no pid and no memory.
 function M.of(client)
-  local workers, running = { n = 0 }, 0
-  for number = 1, board.capacity(client.spec.board) do
-    local w = board.worker(client.spec.board, number)
+  local s = client.stats
+  local workers, running, last = { n = 0 }, 0, 0
+  for number in pairs(client.workers) do last = math.max(last, number) end
+  for number = 1, last do
+    local w = client.workers[number]
     if w then
-      w.number = number
-      w.restarts = client.workers[number] and client.workers[number].starts - 1 or 0
-      if w.task then running = running + 1 end
-      w.task = nil
+      local r, runs = worker_of(client, number, w)
       workers.n = workers.n + 1
-      workers[workers.n] = w
-    elseif number > client.size then
-      break
+      workers[workers.n] = r
+      running = running + (runs and 1 or 0)
     end
   end
   local slowest = {}
-  for i, s in ipairs(client.stats.slowest) do slowest[i] = { seconds = s.seconds, task = s.task } end
-  return { workers = workers, size = client.size, tasks = client.stats.tasks,
-           busy = client.stats.ns / 1e9, waiting = client.tasks:qsize(), running = running,
-           slowest = slowest }
+  for i, x in ipairs(s.slowest) do slowest[i] = { seconds = x.seconds, task = x.task } end
+  return setmetatable({ name = client.name, kind = client.kind, size = client.size, tasks = s.tasks,
+    failed = s.failed, waiting = math.max(0, outstanding(client) - running), running = running,
+    busy = s.ns / 1e9, workers = workers, slowest = slowest }, report.Report)
 end
 
 -- lost tasks -----------------------------------------------------------------------------
 
-local function how(d)
-  local who = ("%s (pid %s)"):format(d.name, d.pid or "?")
-  if not d.exitcode then return who .. " ended, it is unknown how" end
-  if d.exitcode < 0 then return ("%s killed by %s"):format(who, core.signame(-d.exitcode)) end
-  return ("%s ended with exit code %d"):format(who, d.exitcode)
+function M.how_ended(exitcode)
+  if not exitcode then return "ended, it is unknown how" end
+  if exitcode < 0 then return "killed by " .. core.signame(-exitcode) end
+  return ("ended with exit code %d"):format(exitcode)
 end
 
 local HINT = { [0] = " (os.exit in the task?)" }
@@ -111,7 +179,8 @@ function M.lost(client, job, d, first)
   end
   return remote.new { name = "WorkerLost", traceback = "", process = d.name, pid = d.pid,
     exitcode = d.exitcode,
-    message = ("%s%s during %s"):format(how(d), HINT[d.exitcode] or "", what) }
+    message = ("%s (pid %s) %s%s during %s"):format(d.name, d.pid or "?", M.how_ended(d.exitcode),
+      HINT[d.exitcode] or "", what) }
 end
 
 return M

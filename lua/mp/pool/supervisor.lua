@@ -13,7 +13,8 @@
 -- From the pool (control): {"size", n} {"cancel", id} {"terminate"}; from
 -- workers: {"look"} a deadline is near, {"failed", number, error} its
 -- initializer. To the pool, as results of task CONTROL: "worker", number, process;
--- "died", number, pid, exit code, id, why; "started"; "broken", error; "over".
+-- "ended", number, why, exit code, what board.worker said of it; if that was not
+-- well, "died", number, pid, exit code, id, why; "started"; "broken", error; "over".
 --
 -- SPDX-License-Identifier: MIT
 
@@ -143,6 +144,7 @@ function Supervisor:bury(number)
   p:join()
   local id, code = board.task(b, number), p.exitcode
   local ready = board.ready(b, number)
+  self:tell("ended", number, w.why, code, board.worker(b, number))
   if id or code ~= 0 then
     self:tell("died", number, p.pid, code, id, w.why)
   end

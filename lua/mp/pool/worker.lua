@@ -13,7 +13,8 @@
 --   task    code, timeout, retries, arguments...
 --   chunk   code, mode, first, items, timeout, retries
 --   result  true, ns, values... | false, ns, error | "lost"
---   of a chunk  first, n, ns, values, errors
+--   of a chunk  first, n, ns, values, errors; in values also slow, slow_n, slow_ns: the
+--           slowest item, or so many from there on, took so long
 --           n 0: one item by itself; values is then true, false or "lost", and
 --           errors its value or error. errors[i] is LOST where a worker died.
 --
@@ -26,8 +27,10 @@ local mode = require "mp.pool.mode"
 local mp = core.mp
 local begin, done, split = core.task_begin, core.task_done, core.task_split
 local elapsed, take, run, at = core.task_elapsed, core.task_take, core.task_run, core.task_label
+local counts, slowest = core.task_counts, core.task_slowest
 local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
 
+local SLOW = 1e5           -- ns: slower items are told of
 local SLICE = 5e6          -- ns: an automatic chunk that takes longer is shared
 local IDLE = 0.3           -- seconds: then what was left of tasks is collected
 local SMALL_HEAP = 65536   -- KiB
@@ -184,6 +187,15 @@ local function rest_of(self, items, i, n)
   return a, table.move(items, i + half, n, 1, { n = left - half }), half
 end
 
+-- Of a chunk, n items are done; which was the slowest goes with their values.
+local function account(c, n)
+  local k, m, ns = slowest()
+  counts(n)
+  if ns > SLOW then
+    c.values.slow, c.values.slow_n, c.values.slow_ns = k, m, ns
+  end
+end
+
 -- Hands over items 1 to i - 1, and the others to whoever has time. False: the
 -- pool takes no more tasks; go on with them here. Where the map was given up
 -- meanwhile, and its code with it, nobody is to do them.
@@ -194,6 +206,7 @@ function Worker:share(c, i)
   end
   local a, b, half = rest_of(self, c.items, i, c.n)
   local first = c.first
+  account(c, i - 1)
   local function try()
     local ns = elapsed()
     if not b then
@@ -215,6 +228,7 @@ function Worker:share(c, i)
 end
 
 function Worker:finish_chunk(c)
+  account(c, c.n)
   local sent, why = pcall(done, c.first, c.n, elapsed(), c.values, c.errors)
   if sent then return end
   hand_on(why)
@@ -338,9 +352,9 @@ function Worker:loop()
       wait = nil
     elseif why then
       return why
-    elseif self:worn_out() then
-      return "worn out"
     else
+      why = self:worn_out()
+      if why then return why end
       wait = IDLE
     end
   end
@@ -394,7 +408,10 @@ function M.main(spec, number)
   end
   core.task_open { tasks = spec.tasks, results = spec.results, board = spec.board,
                    number = number, creator = spec.creator, thread = spec.kind == "thread" }
-  if self:loop() ~= "orphan" then self:leave() end
+  local why = self:loop()
+  if why == "orphan" then return end
+  self:tell("left", number, why)
+  self:leave()
 end
 
 return M
