@@ -252,6 +252,123 @@ function what.buffer64()
   return t / 2
 end
 
+-- Pools of two workers. What the tasks do is the same on both sides.
+local function same(x) return x end
+
+local function pooled(f)
+  local pool = mp.Pool(2)
+  pool:map(same, { 1, 2, 3, 4 }, 1)
+  local t = f(pool)
+  pool:close()
+  pool:join()
+  return t
+end
+
+function what.apply()
+  return pooled(function(pool)
+    return each(20000, function(i) pool:apply(same, { i }) end)
+  end)
+end
+
+-- Everybody sleeps when the task comes.
+function what.applysleep()
+  return pooled(function(pool)
+    local n, sum = 100, 0
+    for i = 1, n do
+      mp.sleep(0.005)
+      local t = mp.time()
+      pool:apply(same, { i })
+      sum = sum + mp.time() - t
+    end
+    return sum / n
+  end)
+end
+
+local function mapped(n, chunk)
+  local list = {}
+  for i = 1, n do list[i] = i end
+  return pooled(function(pool)
+    local t = mp.time()
+    pool:map(same, list, chunk)
+    return (mp.time() - t) / n
+  end)
+end
+
+function what.map1() return mapped(200000, 1) end
+function what.map() return mapped(1000000) end
+
+function what.submit()
+  local n, f = 10000, {}
+  local ex = mp.ProcessPoolExecutor(2)
+  for i = 1, 4 do ex:submit(same, i):result() end
+  local t = mp.time()
+  for i = 1, n do f[i] = ex:submit(same, i) end
+  for i = 1, n do f[i]:result() end
+  t = mp.time() - t
+  ex:shutdown()
+  return t / n
+end
+
+function what.applymib()
+  local v = ("x"):rep(1 << 20)
+  return pooled(function(pool)
+    return each(100, function() pool:apply(same, { v }) end)
+  end)
+end
+
+-- From nothing to eight workers that have each done a task, and back.
+function what.pool8()
+  return each(10, function()
+    local all = mp.Barrier(8)
+    local pool = mp.Pool(8)
+    pool:map(function() all:wait() end, { 1, 2, 3, 4, 5, 6, 7, 8 }, 1)
+    pool:close()
+    pool:join()
+  end)
+end
+
+-- Of two processors, how much a map of uneven tasks leaves idle, in per cent.
+function what.uneven()
+  local list, seed = {}, 1
+  for i = 1, 2000 do
+    seed = seed * 16807 % 2147483647
+    list[i] = 3000 + seed % 87000
+  end
+  local function work(n)
+    local t, x = os.clock(), 0
+    for i = 1, n do x = (x + i * i) % 1000003 end
+    return os.clock() - t
+  end
+  return pooled(function(pool)
+    local t, sum = mp.time(), 0
+    for _, s in ipairs(pool:map(work, list)) do sum = sum + s end
+    return 100 * (1 - sum / (2 * (mp.time() - t))) / 1e9
+  end)
+end
+
+-- How much more is held after ten million tasks than after one: bytes of this
+-- process, which include the shared memory it has touched.
+function what.poolmemory()
+  local n = 10000000
+  local function held()
+    collectgarbage()
+    return 1024 * field("/proc/self/status", "VmRSS:%s*(%d+)")
+  end
+  local i, before = 0, nil
+  local function numbers()
+    i = i + 1
+    return i <= n and i or nil
+  end
+  return pooled(function(pool)
+    local done = 0
+    for _ in pool:imap_unordered(same, numbers) do
+      done = done + 1
+      if done == n // 10 then before = held() end
+    end
+    return (held() - before) / 1e9
+  end)
+end
+
 local run = what[arg[1]]
 if not run then error("unknown measurement: " .. tostring(arg[1])) end
 print(("%.4f"):format(run() * 1e9))

@@ -1,5 +1,6 @@
 """theirs.py WHAT: the same with Python's multiprocessing; prints nanoseconds
 per operation. Run by scripts/bench.  SPDX-License-Identifier: MIT"""
+import concurrent.futures
 import multiprocessing as mp
 import sys
 import time
@@ -120,6 +121,78 @@ def valueadd():
     return each(300000, add)
 
 
+def same(x):
+    return x
+
+
+def pooled(f):
+    with mp.Pool(2) as pool:
+        pool.map(same, range(4), 1)
+        t = f(pool)
+        pool.close()
+        pool.join()
+    return t
+
+
+def applysleep(pool):
+    n, total = 100, 0
+    for i in range(n):
+        time.sleep(0.005)
+        t = time.perf_counter()
+        pool.apply(same, (i,))
+        total += time.perf_counter() - t
+    return total / n
+
+
+def mapped(pool, n, chunk=None):
+    items = list(range(n))
+    t = time.perf_counter()
+    pool.map(same, items, chunk)
+    return (time.perf_counter() - t) / n
+
+
+def submit():
+    n = 10000
+    with concurrent.futures.ProcessPoolExecutor(2) as ex:
+        for i in range(4):
+            ex.submit(same, i).result()
+        t = time.perf_counter()
+        fs = [ex.submit(same, i) for i in range(n)]
+        for f in fs:
+            f.result()
+        return (time.perf_counter() - t) / n
+
+
+def meet(_):
+    everybody.wait()
+
+
+def pool8(_):
+    global everybody
+    everybody = mp.Barrier(8)
+    with mp.Pool(8) as pool:
+        pool.map(meet, range(8), 1)
+        pool.close()
+        pool.join()
+
+
+def work(n):
+    t, x = time.process_time(), 0
+    for i in range(1, n + 1):
+        x = (x + i * i) % 1000003
+    return time.process_time() - t
+
+
+def uneven(pool):
+    items, seed = [], 1
+    for _ in range(2000):
+        seed = seed * 16807 % 2147483647
+        items.append((3000 + seed % 87000) // 3)  # it is that much slower
+    t = time.perf_counter()
+    total = sum(pool.map(work, items))
+    return 100 * (1 - total / (2 * (time.perf_counter() - t))) / 1e9
+
+
 WHAT = {
     "int": lambda: through(50000, 12345),
     "str64": lambda: through(50000, b"x" * 64),
@@ -133,6 +206,16 @@ WHAT = {
     "dictset": dictset,
     "dictget": dictget,
     "valueadd": valueadd,
+    "apply": lambda: pooled(
+        lambda p: each(3000, lambda i: p.apply(same, (i,)))),
+    "applysleep": lambda: pooled(applysleep),
+    "map1": lambda: pooled(lambda p: mapped(p, 20000, 1)),
+    "map": lambda: pooled(lambda p: mapped(p, 500000)),
+    "submit": submit,
+    "applymib": lambda: pooled(
+        lambda p: each(100, lambda i: p.apply(same, (b"x" * (1 << 20),)))),
+    "pool8": lambda: each(5, pool8),
+    "uneven": lambda: pooled(uneven),
 }
 
 if __name__ == "__main__":
