@@ -43,9 +43,9 @@ end
 local function alive(pid)
   local file = io.open(("/proc/%d/stat"):format(pid))
   if not file then return false end
-  local state = file:read("a"):match "%) (%a)"
+  local state = (file:read "a" or ""):match "%) (%a)"
   file:close()
-  return state ~= "Z" and state ~= "X"
+  return state ~= nil and state ~= "Z" and state ~= "X"
 end
 
 local function gone(pids)

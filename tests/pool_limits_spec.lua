@@ -1,0 +1,782 @@
+-- pool_limits: what bounds a pool: times, cancelling by force, lives of
+-- workers, sizes, nesting, initializers, memory, and its end.
+--
+-- SPDX-License-Identifier: MIT
+
+local mp = require "mp"
+local support = require "tests.support"
+
+local pools = {}
+
+-- A pool that ends with the test.
+local function pool(options)
+  local p = mp.Pool(options)
+  pools[#pools + 1] = p
+  return p
+end
+
+local function executor(options)
+  local ex = mp.ProcessPoolExecutor(options)
+  pools[#pools + 1] = ex
+  return ex
+end
+
+local function end_pools()
+  for i = #pools, 1, -1 do
+    getmetatable(pools[i]).__close(pools[i])
+    pools[i] = nil
+  end
+  support.clean()
+end
+
+local function square(i) return i * i end
+local function numbers(n)
+  local list = {}
+  for i = 1, n do list[i] = i end
+  return list
+end
+local function squares(n)
+  local list = { n = n }
+  for i = 1, n do list[i] = i * i end
+  return list
+end
+
+local function forever() while true do mp.sleep(60) end end
+
+-- In a task: takes no notice of being asked to end.
+local function stubborn(running)
+  mp.on_signal("TERM", function() end)
+  if running then running:put(mp.getpid()) end
+  while true do mp.sleep(60) end
+end
+
+-- Is it there, and not only as a zombie?
+local function alive(pid)
+  local file = io.open(("/proc/%d/stat"):format(pid))
+  if not file then return false end
+  local state = (file:read "a" or ""):match "%) (%a)"
+  file:close()
+  return state ~= nil and state ~= "Z" and state ~= "X"
+end
+
+local function gone(pids)
+  support.eventually(function()
+    for _, pid in ipairs(pids) do
+      if alive(pid) then return false end
+    end
+    return true
+  end, "their end")
+end
+
+local function pids_of(p)
+  local pids = {}
+  for i, w in ipairs(p:stats().workers) do pids[i] = w.pid end
+  return pids
+end
+
+-- When all its workers are ready.
+local function full(p, n)
+  local pids
+  support.eventually(function()
+    pids = pids_of(p)
+    return #pids == n
+  end, n .. " workers")
+  return pids
+end
+
+local function set_of(list)
+  local set, n = {}, 0
+  for _, v in ipairs(list) do
+    if not set[v] then n = n + 1 end
+    set[v] = true
+  end
+  return set, n
+end
+
+describe("a timeout", function()
+  after_each(end_pools)
+
+  it("AA01: ends the task and its worker; the next task runs in another", function()
+    local p = pool(1)
+    local before = p:apply(mp.getpid)
+    local told
+    local f = p:submit_with({ timeout = 0.05 }, forever)
+    f:add_done_callback(function(x) told = x end)
+    local e = f:exception(30)
+    assert.equal("TaskTimeout", e.name, tostring(e))
+    assert.equal(before, e.pid)
+    assert.equal(f, told)
+    assert.not_equal(before, p:apply(mp.getpid))
+  end)
+
+  it("AA01: of the pool holds for its tasks, and not for their waiting", function()
+    local p = pool { 1, timeout = 20 }
+    local list = {}
+    for i = 1, 5 do list[i] = p:submit(square, i) end
+    for i = 1, 5 do assert.equal(i * i, list[i]:result(30)) end
+    p = pool { 1, timeout = 0.05 }
+    assert.equal("TaskTimeout", p:submit(forever):exception(30).name)
+    support.raises("TaskTimeout", p.apply, p, forever)
+  end)
+
+  it("AA01: of a map counts for each chunk", function()
+    local p = pool(2)
+    local function some(i) if i == 3 then forever() end return i end
+    local seen, it_ = {}, p:imap(some, numbers(5), { timeout = 0.2, chunksize = 1 })
+    for i = 1, 5 do
+      local ok, v = pcall(it_)
+      seen[i] = ok and v or v.name
+    end
+    assert.same({ 1, 2, "TaskTimeout", 4, 5 }, seen)
+    support.raises("TaskTimeout", p.map, p, some, numbers(5), { timeout = 0.2 })
+    assert.same(squares(8), p:map(square, numbers(8), { timeout = 20, chunksize = 2 }))
+  end)
+
+  it("AA04: ends a task that takes no notice of SIGTERM", function()
+    local p = pool(1)
+    local e = p:submit_with({ timeout = 0.05 }, stubborn):exception(30)
+    assert.equal("TaskTimeout", e.name)
+    assert.equal(-9, e.exitcode)
+    assert.equal(9, p:apply(square, { 3 }))
+  end)
+
+  it("AA25: of several tasks at once, each its own", function()
+    local p = pool(4)
+    local list = {}
+    for i = 1, 4 do list[i] = p:submit_with({ timeout = 0.05 * i }, forever) end
+    local fine = p:submit_with({ timeout = 20 }, square, 5)
+    for i = 1, 4 do assert.equal("TaskTimeout", list[i]:exception(30).name) end
+    assert.equal(25, fine:result(30))
+  end)
+
+  it("is tried again as often as retries says", function()
+    local p, runs = pool(1), mp.Value("i64", 0)
+    local f = p:submit_with({ timeout = 0.05, retries = 2 }, function() runs:add(1) forever() end)
+    assert.equal("TaskTimeout", f:exception(30).name)
+    assert.equal(3, runs:get())
+    f = p:submit_with({ timeout = 0.2, retries = 2 }, function()
+      if runs:add(1) == 4 then forever() end
+      return "then"
+    end)
+    assert.equal("then", f:result(30))
+    assert.equal(5, runs:get())
+  end)
+
+  it("is not that of a task that came in time", function()
+    local p = pool { 2, timeout = 0.01 }
+    local fine, late = 0, 0
+    for i = 1, 200 do
+      local e = p:submit(function() if i % 50 == 0 then forever() end return i end):exception(30)
+      if e then
+        assert.equal("TaskTimeout", e.name)
+        late = late + 1
+      else
+        fine = fine + 1
+      end
+    end
+    assert.equal(200, fine + late)
+    assert.is_true(late >= 4)
+  end)
+end)
+
+describe("retries", function()
+  after_each(end_pools)
+
+  it("counts after an error; the last one is told", function()
+    local p, runs = pool { 1, retries = 1 }, mp.Value("i64", 0)
+    support.raises("run 2", p.apply, p, function() error("run " .. runs:add(1)) end)
+    assert.equal(2, runs:get())
+    local f = p:submit_with({ retries = 3 }, function()
+      if runs:add(1) < 5 then error "again" end
+      return "fifth"
+    end)
+    assert.equal("fifth", f:result(30))
+    assert.equal(5, runs:get())
+  end)
+
+  it("counts errors and deaths alike, for the items of a map too", function()
+    local p, runs = pool { 2, retries = 2 }, mp.Array("i64", 6)
+    local function task(i)
+      runs[i] = runs[i] + 1
+      if i % 2 == 0 and runs[i] == 1 then error "once" end
+      if i % 2 == 0 and runs[i] == 2 then os.exit(1) end
+      return i
+    end
+    assert.same({ n = 6, 1, 2, 3, 4, 5, 6 }, p:map(task, numbers(6)))
+    assert.same({ 1, 3, 1, 3, 1, 3 }, runs:totable())
+  end)
+end)
+
+describe("cancel by force", function()
+  after_each(end_pools)
+
+  it("AA02: ends a running task; the rest goes on in a new worker", function()
+    local p, running = pool(1), mp.Queue()
+    local f = p:submit(function() running:put(mp.getpid()) forever() end)
+    local after = p:submit(mp.getpid)
+    local pid = running:get(30)
+    assert.is_false(f:cancel())
+    assert.is_true(f:running())
+    assert.is_true(f:cancel(true))
+    assert.is_true(f:cancelled())
+    assert.equal("Cancelled", f:exception(0).name)
+    assert.not_equal(pid, after:result(30))
+    gone { pid }
+  end)
+
+  it("AA02, AA04: also one that takes no notice of SIGTERM, or would be retried", function()
+    local p, running = pool { 1, on_death = "retry", retries = 5 }, mp.Queue()
+    local f = p:submit(stubborn, running)
+    running:get(30)
+    assert.is_true(f:cancel(true))
+    assert.equal(9, p:apply(square, { 3 }))
+    assert.is_nil(running:get(0))
+  end)
+
+  it("AA02: of a map ends all its items, in work or not", function()
+    for _, death in ipairs { "fail", "retry" } do
+      local p, running = pool { 2, on_death = death }, mp.Queue()
+      local f = p:map_async(function(i) running:put(i) forever() end, numbers(8), 2)
+      local first = { running:get(30), running:get(30) }
+      assert.is_true(f:cancel(true))
+      assert.equal("Cancelled", f:exception(0).name)
+      table.sort(first)
+      assert.same({ 1, 3 }, first)
+      assert.same(squares(20), p:map(square, numbers(20)))
+      assert.is_nil(running:get(0))
+    end
+  end)
+
+  it("leaves a task that is over as it is", function()
+    local p = pool(1)
+    local f = p:submit(square, 3)
+    assert.equal(9, f:result(30))
+    assert.is_false(f:cancel(true))
+    assert.equal(9, f:result())
+  end)
+end)
+
+describe("maxtasksperchild", function()
+  after_each(end_pools)
+
+  it("Y15: 3: tasks 1 to 3 in one process, the 4th in another, always one at a time", function()
+    local p = pool { 1, maxtasksperchild = 3 }
+    local pids = {}
+    for i = 1, 9 do pids[i] = p:apply(mp.getpid) end
+    for i = 1, 9 do
+      assert.equal(i % 3 ~= 1, pids[i] == pids[i - 1])
+    end
+    assert.equal(3, select(2, set_of(pids)))
+  end)
+
+  it("AA45: 1: a fresh process for each item", function()
+    local p = pool { 3, maxtasksperchild = 1 }
+    local pids = p:map(mp.getpid, numbers(12), 1)
+    assert.equal(12, select(2, set_of(pids)))
+    assert.equal(1, p:map(function() _G.kept = (_G.kept or 0) + 1 return _G.kept end, numbers(6), 1)[6])
+  end)
+
+  for _, case in ipairs { { 1, 2, 6 }, { 2, 2, 8 }, { 3, 1, 20 } } do
+    local workers, life, jobs = table.unpack(case)
+    it(("Y17: %d workers, %d tasks each, %d jobs"):format(workers, life, jobs), function()
+      local p = pool { workers, maxtasksperchild = life }
+      local list = {}
+      for i = 1, jobs do list[i] = p:submit(square, i) end
+      for i = 1, jobs do assert.equal(i * i, list[i]:result(30)) end
+      assert.same(squares(jobs), p:map(square, numbers(jobs), 1))
+      full(p, workers)
+    end)
+  end
+
+  it("Y18: with shutdown right after the last submit", function()
+    local ex = executor { max_workers = 3, max_tasks_per_child = 1 }
+    local list = {}
+    for i = 1, 6 do list[i] = ex:submit(square, i) end
+    ex:shutdown()
+    for i = 1, 6 do assert.equal(i * i, list[i]:result(0)) end
+  end)
+
+  it("Y19: goes on after shutdown(false), and when the executor is forgotten", function()
+    local ex = mp.ProcessPoolExecutor { max_workers = 1, max_tasks_per_child = 2 }
+    local list = {}
+    for i = 1, 7 do list[i] = ex:submit(square, i) end
+    ex:shutdown(false)
+    for i = 1, 7 do assert.equal(i * i, list[i]:result(30)) end
+    ex = mp.ProcessPoolExecutor { max_workers = 2, max_tasks_per_child = 1 }
+    for i = 1, 7 do list[i] = ex:submit(square, i) end
+    ex = nil
+    collectgarbage()
+    collectgarbage()
+    for i = 1, 7 do assert.equal(i * i, list[i]:result(30)) end
+    assert.is_nil(ex)
+  end)
+
+  it("Y20: a worker that is worn out is not replaced in a pool that is terminated", function()
+    local p, running = pool { 2, maxtasksperchild = 1, name = "worn" }, mp.Queue()
+    local list = {}
+    for i = 1, 20 do list[i] = p:submit(function() running:put(1) return i end) end
+    running:get(30)
+    p:terminate()
+    assert.is_true(p:join(30))
+    for i = 1, 20 do
+      local e = list[i]:exception(0)
+      assert.is_true(e == nil or e.name == "PoolTerminated", tostring(e))
+    end
+    for _, c in ipairs(mp.active_children()) do assert.not_equal("worn", c.name) end
+  end)
+end)
+
+describe("max_memory", function()
+  after_each(end_pools)
+
+  it("AA19: replaces a worker that has grown, between tasks, and says why", function()
+    local r = support.mprun { support.script [[
+      local mp = require "mp"
+      local p = mp.Pool { 1, max_memory = "80M", name = "fat" }
+      local function grow(i)
+        _G.kept = _G.kept or {}
+        table.insert(_G.kept, ("x"):rep(30 * 2^20))
+        return mp.getpid()
+      end
+      local pids, n = {}, 0
+      for i = 1, 12 do
+        local pid = p:apply(grow, { i })
+        if not pids[pid] then n = n + 1 end
+        pids[pid] = true
+      end
+      print(n > 2, n < 12)]], seconds = 30 }
+    assert.equal(0, r.status, r.err)
+    assert.equal("true\ttrue\n", r.out)
+    assert.truthy(r.err:find("^fat:1 %(pid %d+%): replaced, for it has %d+ MiB in memory, "
+                             .. "more than max_memory, 80 MiB\n"), r.err)
+  end)
+
+  it("AA19: leaves those alone that are within it", function()
+    local p = pool { 1, max_memory = "2G" }
+    local pid = p:apply(mp.getpid)
+    for _ = 1, 5 do assert.equal(pid, p:apply(mp.getpid)) end
+    support.raises("max_memory must be a number of bytes or a size", mp.Pool, { 1, max_memory = "much" })
+  end)
+end)
+
+describe("resize", function()
+  after_each(end_pools)
+
+  it("AA20: up and down keeps the processes of who stays", function()
+    local p = pool(2)
+    local before = full(p, 2)
+    p:resize(5)
+    assert.equal(5, p.size)
+    local more = set_of(full(p, 5))
+    for _, pid in ipairs(before) do assert.is_true(more[pid]) end
+    p:resize(3)
+    for _, pid in ipairs(full(p, 3)) do assert.is_true(more[pid]) end
+    assert.same(squares(30), p:map(square, numbers(30)))
+  end)
+
+  it("AA20: down leaves running tasks their workers", function()
+    local p, running, go = pool(4), mp.Queue(), mp.Event()
+    local list = {}
+    for i = 1, 4 do list[i] = p:submit(function() running:put(1) go:wait(60) return mp.getpid() end) end
+    for _ = 1, 4 do running:get(30) end
+    p:resize(1)
+    go:set()
+    local pids = {}
+    for i = 1, 4 do pids[i] = list[i]:result(30) end
+    assert.equal(4, select(2, set_of(pids)))
+    assert.is_true(set_of(pids)[full(p, 1)[1]])
+    assert.equal(9, p:apply(square, { 3 }))
+  end)
+
+  it("AA20: down takes the idle ones, not those at work", function()
+    local p, running, go = pool(3), mp.Queue(), mp.Event()
+    full(p, 3)
+    local f = p:submit(function() running:put(mp.getpid()) go:wait(60) return mp.getpid() end)
+    local busy = running:get(30)
+    p:resize(1)
+    assert.equal(busy, full(p, 1)[1])
+    go:set()
+    assert.equal(busy, f:result(30))
+  end)
+
+  it("AA20: 12, 2, 1, 12, 6, 1, 8, 5, at once and in work", function()
+    local p = pool(3)
+    local work = p:map_async(function(i) return i * i end, numbers(400), 1)
+    for _, n in ipairs { 12, 2, 1, 12, 6, 1, 8, 5 } do p:resize(n) end
+    assert.same(squares(400), work:get(60))
+    assert.equal(5, p.size)
+    full(p, 5)
+  end)
+
+  it("says what is wrong", function()
+    local p = pool(1)
+    support.raises("the number of workers must be an integer from 1, got 0", p.resize, p, 0)
+    support.raises("at most", p.resize, p, 100000)
+  end)
+end)
+
+describe("an initializer", function()
+  after_each(end_pools)
+
+  it("runs once in each worker, also in a replacement, with its arguments", function()
+    local count = mp.Value("i64", 0)
+    local p = pool { 2, initializer = function(a, b) count:add(1) _G.got = a .. b end,
+                     initargs = { "x", "y" } }
+    full(p, 2)
+    assert.equal(2, count:get())
+    assert.equal("xy", p:apply(function() return _G.got end))
+    p:submit(os.exit, 1):exception(30)
+    full(p, 2)
+    support.eventually(function() return count:get() == 3 end, "the replacement")
+    assert.equal("xy", p:apply(function() return _G.got end))
+  end)
+
+  it("AA07: that dies once only is no reason to give up", function()
+    local runs = mp.Value("i64", 0)
+    local p = pool { 2, initializer = function() if runs:add(1) == 1 then os.exit(3) end end }
+    assert.same(squares(10), p:map(square, numbers(10)))
+    full(p, 2)
+    assert.equal(3, runs:get())
+  end)
+
+  it("that takes its time does not keep the others waiting", function()
+    local first, go = mp.Value("i64", 0), mp.Event()
+    local p = pool { 2, initializer = function() if first:add(1) == 1 then go:wait(60) end end }
+    assert.same(squares(10), p:map(square, numbers(10), 1))
+    assert.equal(1, #pids_of(p))
+    go:set()
+    full(p, 2)
+  end)
+end)
+
+describe("mp.worker", function()
+  after_each(end_pools)
+
+  it("AA28: is nil outside, and a worker's number and state inside", function()
+    assert.is_nil(mp.worker)
+    local p = pool { 3, initializer = function(x) mp.worker.state.shared = x return "made", 2 end,
+                     initargs = { { 7 } } }
+    local seen = p:map(function() return { mp.worker.number, mp.worker.state.shared[1], mp.worker.result,
+                                           mp.worker.results[2] } end, numbers(9), 1)
+    for i = 1, 9 do
+      assert.is_true(seen[i][1] >= 1 and seen[i][1] <= 3)
+      assert.same({ 7, "made", 2 }, table.move(seen[i], 2, 4, 1, {}))
+    end
+    assert.is_nil(p:apply(function()
+      return mp.spawn(function() return mp.worker and mp.worker.number end):result(30)
+    end))
+  end)
+
+  it("AA28: keeps its state from task to task", function()
+    local p = pool(1)
+    for i = 1, 5 do
+      assert.equal(i, p:apply(function()
+        local s = mp.worker.state
+        s.n = (s.n or 0) + 1
+        return s.n
+      end))
+    end
+  end)
+
+  it("AA27: on_exit's results are collected, once for each life of a worker", function()
+    local p = pool { 2, maxtasksperchild = 2,
+                     initializer = function() mp.worker.state.n = 0 end,
+                     on_exit = function(state) return { n = state.n, big = ("x"):rep(1 << 20) } end }
+    p:map(function() mp.worker.state.n = mp.worker.state.n + 1 end, numbers(10), 1)
+    p:close()
+    assert.is_true(p:join(30))
+    local done, list = 0, p:exit_results()
+    for i = 1, list.n do
+      done = done + list[i].n
+      assert.equal(1 << 20, #list[i].big)
+    end
+    assert.equal(10, done)
+    assert.is_true(list.n >= 5 and list.n <= 7, tostring(list.n))
+  end)
+
+  it("AA27: an error in on_exit is reported, and stops nothing", function()
+    local r = support.mprun { support.script [[
+      local mp = require "mp"
+      local p = mp.Pool { 1, on_exit = function() error "at the end" end }
+      print(p:apply(function() return 5 end))
+      p:close()
+      print(p:join(10), p:exit_results().n)]], seconds = 30 }
+    assert.equal("5\ntrue\t0\n", r.out)
+    assert.truthy(r.err:find("on_exit: .*at the end"), r.err)
+    assert.equal(0, r.status)
+  end)
+end)
+
+describe("nesting", function()
+  after_each(end_pools)
+
+  it("AA11: a task may start processes and pools", function()
+    local p = pool(2)
+    assert.equal(10, p:apply(function() return mp.spawn(function() return 10 end):result(30) end))
+    assert.same({ n = 4, 30, 30, 30, 30 }, p:map(function()
+      local inner = mp.Pool(2)
+      local sum = 0
+      for _, v in ipairs(inner:map(square, numbers(4))) do sum = sum + v end
+      inner:terminate()
+      inner:join()
+      return sum
+    end, numbers(4), 1))
+  end)
+
+  local function nest(depth, size)
+    if depth == 0 then return 0 end
+    local p = mp.Pool(size)
+    local d = p:apply(nest, { depth - 1, size })
+    p:terminate()
+    p:join()
+    return d + 1
+  end
+
+  it("AA24: ten deep works, deeper is an error that says so", function()
+    assert.equal(10, nest(10, 1))
+    local e = support.raises("nested deeper than 10", nest, 11, 1)
+    assert.truthy(tostring(e):find("give the work to the pool that is there", 1, true))
+  end)
+
+  it("AA38: default sizes share the processors, so all in all there are few workers", function()
+    local p = pool()
+    assert.equal(mp.cpu_count(), p.size)
+    assert.equal(1, p:apply(function()
+      local inner <close> = mp.Pool()
+      return inner.size
+    end))
+    local small = pool(1)
+    assert.equal(mp.cpu_count(), small:apply(function()
+      local inner <close> = mp.Pool()
+      return inner.size
+    end))
+  end)
+
+  it("AA16, AA17: to terminate one ends all below it, four levels", function()
+    local pids = mp.Queue()
+    local function tree(depth)
+      pids:put(mp.getpid())
+      if depth == 0 then forever() end
+      local p = mp.Pool(2)
+      p:map(tree, { depth - 1, depth - 1 }, 1)
+    end
+    local p = pool(2)
+    p:map_async(tree, { 3, 3 }, 1)
+    local list = {}
+    for i = 1, 30 do list[i] = pids:get(30) end
+    p:terminate()
+    assert.is_true(p:join(30))
+    gone(list)
+  end)
+end)
+
+describe("terminate", function()
+  after_each(end_pools)
+
+  it("Y22: ends running tasks that would never end; some take no notice", function()
+    local p, running = pool(3), mp.Queue()
+    local list = {
+      p:submit(stubborn, running),
+      p:submit(function() running:put(mp.getpid()) while true do end end),
+      p:submit(function() running:put(mp.getpid()) forever() end),
+      p:submit(square, 1),
+    }
+    local pids = { running:get(30), running:get(30), running:get(30) }
+    p:terminate()
+    assert.is_true(p:join(30))
+    for _, f in ipairs(list) do assert.equal("PoolTerminated", f:exception(0).name) end
+    gone(pids)
+  end)
+
+  it("Y23: of a pool with dead workers or none is fine; then it takes no work", function()
+    local p = pool(2)
+    os.execute("kill -9 " .. table.concat(full(p, 2), " "))
+    p:terminate()
+    p:terminate()
+    assert.is_true(p:join(30))
+    support.raises("the pool was terminated", p.submit, p, square, 1)
+    local ex = executor(2)
+    ex:shutdown { cancel_futures = true }
+    support.raises("the executor was shut down", ex.submit, ex, square, 1)
+  end)
+
+  it("AA08: with 100 MB in flight, and with 10 x 10 MB waiting", function()
+    local before = support.arena()
+    local p, running = pool(1), mp.Queue()
+    local big = ("x"):rep(100 * 2^20 // 1)
+    p:submit(function() running:put(1) forever() end)
+    running:get(30)
+    local f = p:submit(string.len, big)
+    p:terminate()
+    assert.is_true(p:join(30))
+    assert.equal("PoolTerminated", f:exception(0).name)
+    p = pool(1)
+    local list = {}
+    for i = 1, 10 do list[i] = p:submit(string.len, big:sub(1, 10 << 20)) end
+    for i = 1, 10 do list[i]:cancel() end
+    p:terminate()
+    assert.is_true(p:join(30))
+    support.given_back(before)
+  end)
+
+  it("AA44: 200 pools that come and go leave no descriptor, process or memory", function()
+    local function descriptors()
+      local n = 0
+      for _ in io.popen("ls /proc/" .. mp.getpid() .. "/fd"):lines() do n = n + 1 end
+      return n
+    end
+    local function cycle(i)
+      local p = mp.Pool(2)
+      assert.equal(4, p:apply(square, { 2 }))
+      if i % 2 == 0 then p:close() else p:terminate() end
+      assert.is_true(p:join(30))
+    end
+    for i = 1, 10 do cycle(i) end
+    collectgarbage()
+    local fds, memory, children = descriptors(), support.arena(), #mp.active_children()
+    for i = 1, 200 do cycle(i) end
+    collectgarbage()
+    assert.is_true(descriptors() <= fds)
+    assert.equal(children, #mp.active_children())
+    assert.is_true(support.arena() <= memory + (1 << 20))
+  end)
+
+  it("AA44: 100 processes of one task each, without a pause", function()
+    local p = pool { 4, maxtasksperchild = 1 }
+    assert.same(squares(100), p:map(square, numbers(100), 1))
+  end)
+end)
+
+describe("chunks", function()
+  after_each(end_pools)
+
+  local function messages(p)
+    local n = 0
+    for _, w in ipairs(p:stats().workers) do n = n + w.tasks end
+    return n
+  end
+
+  it("AA34: of tiny tasks are large, of their own accord", function()
+    local p = pool(2)
+    assert.same(squares(5000), p:map(square, numbers(5000)))
+    support.eventually(function() return messages(p) > 0 end)
+    assert.is_true(messages(p) < 2000, tostring(messages(p)))
+    local n = 0
+    for v in p:imap(square, numbers(5000)) do n = n + v end
+    assert.equal(5000 * 5001 * 10001 // 6, n)
+  end)
+
+  it("AA34: of tasks that wait for each other are small enough to run at once", function()
+    local p, barrier = pool(2), mp.Barrier(2)
+    assert.same({ n = 2, true, true }, p:map(function() return barrier:wait(30) ~= nil end, { 1, 2 }))
+  end)
+end)
+
+-- A script that says `ready` and then waits; what became of it.
+local function interrupted(text)
+  local path, out, err = support.script(text), support.file "out", support.file "err"
+  local r = support.run { "bash", "-c", ([[
+    env --default-signal=INT %s %s >%s 2>%s & P=$!
+    for i in $(seq 1000); do grep -q ready %s && break; sleep 0.02; done
+    kill -INT $P
+    wait $P; echo status $?
+    for i in $(seq 250); do
+      left=$(for p in $(sed -n 's/^pid //p' %s); do
+        grep -qs ') [^ZX] ' /proc/$p/stat && echo $p; done)
+      [ -z "$left" ] && break; sleep 0.02
+    done
+    echo left $left]]):format(support.quote(support.program), path, out, err, out, out), seconds = 60 }
+  return r, support.read(out), support.read(err)
+end
+
+local BUSY = [[
+  local mp = require "mp"
+  io.stdout:setvbuf "no"
+  local p = mp.Pool(3)
+  local running = mp.Queue()
+  local list = {}
+  for i = 1, 3 do list[i] = p:submit(function()
+    running:put(mp.getpid())
+    if i == 1 then while true do end end
+    if i == 2 and DEAF then mp.on_signal("TERM", function() end) end
+    while true do mp.sleep(60) end
+  end) end
+  for i = 4, 9 do list[i] = p:submit(print, "FINISHED") end
+  for i = 1, 3 do print("pid " .. running:get()) end
+  for _, c in ipairs(mp.active_children()) do print("pid " .. c.pid) end
+  print "ready"
+]]
+
+describe("Ctrl-C", function()
+  after_each(end_pools)
+
+  for name, waits in pairs {
+    ["a result"] = "list[1]:result()",
+    ["a map"] = "p:map(function() mp.sleep(60) end, { 1, 2, 3 })",
+    ["results, within pcall"] = "for i = 1, 9 do pcall(list[i].result, list[i]) end print 'not here'",
+    ["join"] = "p:close() p:join()",
+    ["the end of the script"] = "",
+    ["a computation"] = "while true do end",
+    ["a result, with a task that takes no notice of SIGTERM,"] = "--[[DEAF]] list[2]:result()",
+  } do
+    it("AA39: during " .. name .. " ends all, with one message and status 130", function()
+      local r, out, err = interrupted((waits:find "DEAF" and "DEAF = true " or "") .. BUSY .. waits)
+      assert.equal("status 130\nleft\n", r.out, out .. err)
+      assert.is_nil(out:find "FINISHED")
+      assert.is_nil(out:find "not here")
+      local _, lines = err:gsub("\n", "")
+      assert.equal(1, lines, err)
+      assert.truthy(err:find("interrupted", 1, true), err)
+    end)
+  end
+end)
+
+describe("deadlock detection", function()
+  after_each(end_pools)
+
+  it("names a task that waits for a lock which its creator holds, waiting for the task", function()
+    local r = support.mprun { support.script [[
+      local mp = require "mp"
+      local lock = mp.Lock()
+      local p = mp.Pool(2)
+      lock:acquire()
+      p:submit(function() lock:acquire() end):result()]], seconds = 60 }
+    assert.equal(3, r.status, r.err .. r.out)
+    assert.truthy(r.err:find("deadlock: ", 1, true), r.err)
+    assert.truthy(r.err:find "Pool%-1:%d %(%d+%) +Lock #%d+ +main", r.err)
+  end)
+
+  it("says nothing of an idle pool, whatever its creator does", function()
+    local words = {}
+    for _, does in ipairs { "mp.sleep(1.5)", "mp.spawn(function() mp.sleep(1.5) end):join()",
+                            "local till = mp.time() + 1.5 while mp.time() < till do end",
+                            "p:apply(function() mp.sleep(1.5) end)", "os.execute 'sleep 1.5'" } do
+      words[#words + 1] = ("%s %s &"):format(support.quote(support.program), support.script(([[
+        local mp = require "mp"
+        local p = mp.Pool(2)
+        assert(p:apply(function() return 1 end) == 1)
+        %s
+        print(p:apply(function() return 2 end))]]):format(does)))
+    end
+    words[#words + 1] = "wait"
+    local r = support.run { "bash", "-c", table.concat(words, "\n"), seconds = 60 }
+    assert.equal("", r.err)
+    assert.equal(("2\n"):rep(5), r.out)
+  end)
+end)
+
+describe("a worker that cannot be started", function()
+  after_each(end_pools)
+
+  it("Y21: the pool says so, and is no pool", function()
+    local r = support.mprun { support.script [[
+      local mp = require "mp"
+      mp.configure { processes = 16 }
+      local ok, e = pcall(mp.Pool, 40)
+      print(ok, e)
+      local p = mp.Pool(2)
+      print(p:apply(function() return 5 end))]], seconds = 60 }
+    assert.truthy(r.out:find "^false\t[^\n]*a worker could not be started", r.out)
+    assert.truthy(r.out:find "\n5\n$", r.out)
+  end)
+end)
