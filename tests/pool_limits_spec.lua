@@ -247,6 +247,39 @@ describe("cancel by force", function()
     end
   end)
 
+  it("AA02: of a map leaves no item to a worker that has its code already", function()
+    local p, running = pool(2), mp.Queue()
+    local third = mp.Event()
+    local f = p:map_async(function(i)
+      running:put(i)
+      if i == 1 then third:wait(60) end
+      if i == 3 then third:set() end
+      if i >= 3 then forever() end
+    end, numbers(4), 2)
+    local seen = { running:get(30), running:get(30), running:get(30) }
+    table.sort(seen)
+    assert.same({ 1, 2, 3 }, seen)
+    assert.is_true(f:cancel(true))
+    assert.same(squares(20), p:map(square, numbers(20)))
+    assert.is_nil(running:get(0))
+    assert.is_true(p:close() == nil and p:join(30))
+  end)
+
+  it("leaves nothing behind: the pool's notes of it go with the task", function()
+    local p, running = pool(1), mp.Queue()
+    local notes = rawget(p, "client").spec.codes
+    for _ = 1, 3 do
+      local f = p:submit(function() running:put(1) forever() end)
+      running:get(30)
+      assert.is_true(f:cancel(true))
+      f = p:map_async(function() running:put(1) forever() end, numbers(4))
+      running:get(30)
+      assert.is_true(f:cancel(true))
+    end
+    assert.equal(9, p:apply(square, { 3 }))
+    for _, key in ipairs(notes:keys()) do assert.is_true(key > 0, tostring(key)) end
+  end)
+
   it("leaves a task that is over as it is", function()
     local p = pool(1)
     local f = p:submit(square, 3)

@@ -140,6 +140,15 @@ function Client:withdraw(id)
   return core.task_withdraw(self.tasks, id)
 end
 
+-- Ends the workers that are at a task, and goes on until over() says so: a
+-- worker may be between two states when the supervisor looks at it.
+function Client:condemn(id, over)
+  repeat
+    self.control:put { "cancel", id }
+    self:await(0.05)
+  until over() or self.ended
+end
+
 -- what comes -----------------------------------------------------------------------------
 
 local on = {}

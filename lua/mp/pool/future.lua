@@ -12,6 +12,7 @@ local remote = require "mp.error"
 local board = require "mp.pool.board"
 local callbacks = require "mp.pool.callbacks"
 local check = require "mp.pool.check"
+local mode = require "mp.pool.mode"
 
 local mp = core.mp
 
@@ -263,12 +264,8 @@ end
 local function force(f)
   local client, job = f.client, f.job
   job.forced = true
-  client.control:put { "cancel", job.id }
-  while f.state == "pending" do
-    if not client:await(0.05) and f.state == "pending" then
-      client.control:put { "cancel", job.id }  -- it was between two states
-    end
-  end
+  client.spec.codes[mode.cancelled(job.id)] = true  -- until it is forgotten
+  client:condemn(job.id, function() return f.state ~= "pending" end)
 end
 
 function Future:cancel(by_force)

@@ -8,6 +8,7 @@
 -- SPDX-License-Identifier: MIT
 
 local remote = require "mp.error"
+local board = require "mp.pool.board"
 local future = require "mp.pool.future"
 local mode = require "mp.pool.mode"
 
@@ -110,11 +111,7 @@ function Map:lost()
   while waiting and #waiting > 0 and self.client.deaths[self.id] do
     local group = table.remove(waiting, 1)
     local e = self.client:lost(self, group[1])
-    if self.forced then
-      e = future.cancelled_error(self.future)
-    else
-      self.client.stats:add_lost(#group)
-    end
+    self.client.stats:add_lost(#group)
     for _, i in ipairs(group) do self:set_error(i, e) end
     self:one_done(#group)
   end
@@ -202,11 +199,15 @@ function Map:fail(e)
   future.settle_error(self.future, e)
 end
 
+-- Without its code nobody begins a chunk any more; by force, those at one end.
 function Map:cancel(by_force)
-  self.client:withdraw(self.id)
-  if by_force then self.client.control:put { "cancel", self.id } end
-  self.forced = by_force
+  local client, id = self.client, self.id
+  client:withdraw(id)
   self:fail(future.cancelled_error(self.future))
+  if not by_force then return end
+  client:condemn(id, function()
+    return client:withdraw(id) == 0 and not board.runs(client.spec.board, id, client.workers)
+  end)
 end
 
 return M

@@ -171,7 +171,6 @@ function on.size(self, n)
 end
 
 function on.cancel(self, id)
-  self.spec.codes[-id] = true
   for number, w in pairs(self.workers) do
     if core.task_condemn(self.spec.board, number, id) then self:end_worker(w, "cancelled") end
   end

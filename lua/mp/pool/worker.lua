@@ -79,11 +79,12 @@ end
 
 -- code -------------------------------------------------------------------------------
 
--- A function that was sent whole, or the number under which it is kept.
+-- A function that was sent whole, or the number under which it is kept. A task
+-- that comes again may be one whose worker was ended, because nobody wants it.
 function Worker:code(code)
   if type(code) ~= "number" then return code end
   local f = self.cache[code]
-  if f then return f end
+  if f and self.tries == 1 then return f end
   f = self.codes:get(code)
   if not f then return function() end end  -- nobody waits for it any more
   if self.cached >= CODES then self.cache, self.cached = {}, 0 end
