@@ -464,6 +464,41 @@ describe("an initializer", function()
     assert.equal("xy", p:apply(function() return _G.got end))
   end)
 
+  for what, fails in pairs { error = "error 'no such file'", table = "error { code = 7 }",
+                             exit = "os.exit(4)", death = "os.execute 'kill -9 $PPID' mp.sleep(60)" } do
+    it("AA07: that fails by " .. what .. " is told once, and ends the pool", function()
+      local r = support.mprun { support.script(([[
+        local mp = require "mp"
+        local runs = mp.Value("i64", 0)
+        local p = mp.Pool { 2, name = "bad", initializer = function() runs:add(1) %s end }
+        local waiting = { n = 0 }
+        local ok, e = pcall(function()
+          for i = 1, 1000 do
+            waiting[i] = p:submit(print, i)
+            waiting.n = i
+            waiting[i]:wait(0.05)
+          end
+        end)
+        print(ok, e)
+        for i = 1, waiting.n do
+          assert(waiting[i]:exception(10).name == "BrokenPool")
+          assert(i == 1 or waiting[i]:exception() ~= waiting[i - 1]:exception())
+        end
+        print(runs:get() <= 10)
+        p:terminate()
+        print(p:join(10))
+        ]]):format(fails), "s.lua"), seconds = 30 }
+      assert.equal(0, r.status, r.err)
+      assert.truthy(r.out:find("false\t.*Pool:submit: the pool is broken: "), r.out)
+      assert.truthy(r.out:find("true\ntrue\n$"), r.out)
+      local _, lines = r.err:gsub("bad %(pid", "")
+      assert.equal(1, lines, r.err)
+      local text = what == "error" and "no such file" or what == "table" and "a table value"
+                   or what == "exit" and "ended with exit code 4" or "SIGKILL"
+      assert.truthy(r.err:find(text, 1, true), r.err)
+    end)
+  end
+
   it("AA07: that dies once only is no reason to give up", function()
     local runs = mp.Value("i64", 0)
     local p = pool { 2, initializer = function() if runs:add(1) == 1 then os.exit(3) end end }

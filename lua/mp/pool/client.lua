@@ -315,7 +315,7 @@ end
 
 function Client:until_started()
   while not self.started and not self.broken and not self.ended do self:await() end
-  if not self.broken then return end
+  if self.started then return end  -- what is wrong since then, tasks will tell
   self:join()
   error("mp.Pool: " .. self.broken.message, 4)
 end
