@@ -33,9 +33,12 @@ core.stays(Pool, "a Pool", "; make one there, or send what its tasks return")
 
 local function of(pool, call)
   local c = type(pool) == "table" and rawget(pool, "client")
-  if not c then fail(3, call, "expected a Pool, got %s (call it with a colon)", type(pool)) end
+  local what = call:match "%w+"
+  local a = what == "Executor" and "an" or "a"
+  if not c then fail(3, call, "expected %s %s, got %s (call it with a colon)", a, what, type(pool)) end
   if c.foreign then
-    fail(3, call, "this Pool belongs to the process that made it; make one here, or send the work there")
+    fail(3, call, "this %s belongs to the process that made it; make one here, or send the work there",
+         what)
   end
   return c
 end
@@ -50,23 +53,15 @@ end
 
 -- single tasks -------------------------------------------------------------------------
 
--- What is said of a value that cannot travel, in terms of the script: without
--- our own line, and with its arguments counted from 1.
-local function unsent(e, before)
-  return (tostring(e):gsub("^mp/pool/[^:]*:%d+: ", ""):gsub("argument (%d+)", function(n)
-    return "argument " .. tonumber(n) - before
-  end))
-end
-
 local function submit(c, call, f, timeout, retries, args, n)
-  check.callable(f, call, 4)
+  check.callable(f, call, 2)
   local fut, job = future.new(c, f, args, n)
   local code, holds = c.code:once(f)
   fut.holds = holds
   local ok, e = pcall(c.send, c, call, job.id, code, timeout, retries, table.unpack(args, 1, n))
   if not ok then
     -- The task's own error: whoever submits many learns of it from its future.
-    e = unsent(e, 3)
+    e = check.unsent(e, call, 3)
     c.stats:add_lost(1)
     job:fail(remote.new { name = "Error", message = e, value = e, traceback = "",
                           process = mp.current_process().name, pid = mp.getpid() })
@@ -117,7 +112,7 @@ end
 
 local function start_map(self, call, f, iterable, how, star)
   local c = open(self, call)
-  check.callable(f, call, 4)
+  check.callable(f, call, 2)
   local o = options.of_map(how, c, call)
   local list = type(iterable) == "table" and not check.is_callable(iterable) and iterable
                or source.new(iterable, call):all()
@@ -152,7 +147,7 @@ end
 
 local function start_imap(self, call, f, iterable, how, ordered)
   local c = open(self, call)
-  check.callable(f, call, 4)
+  check.callable(f, call, 2)
   local o = options.of_map(how, c, call)
   o.ordered = ordered
   local input = source.new(iterable, call)

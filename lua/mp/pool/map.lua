@@ -9,6 +9,7 @@
 
 local remote = require "mp.error"
 local board = require "mp.pool.board"
+local check = require "mp.pool.check"
 local future = require "mp.pool.future"
 local mode = require "mp.pool.mode"
 
@@ -48,7 +49,7 @@ function M.start(client, call, f, list, o)
     job:release()
     if job.progress then job.progress:close() end
     client:forget(job)
-    error(e, 0)
+    check.fail(4, call, "%s", check.unsent_item(e, call, job.sending, job.one):sub(#call + 3))
   end
   return fut
 end
@@ -67,6 +68,7 @@ function Map:send_all(call, list, n, o)
   while first <= n do
     local k = math.min(size, n - first + 1)
     local bytes
+    self.sending, self.one = first, k == 1  -- for errors
     if k == 1 then
       bytes = client:send(call, self.id, self.code, how | ALONE, first, list[first], o.timeout, o.retries)
     else

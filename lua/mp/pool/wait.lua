@@ -42,7 +42,7 @@ local function sleep(clients, others, left)
 end
 
 local function each_future(list, call)
-  local n = check.list(list, call, "futures", 4)
+  local n = check.list(list, call, "futures", 2)
   local seen, all = {}, {}
   for i = 1, n do
     local f = list[i]
@@ -139,54 +139,71 @@ end
 
 -- as_completed -------------------------------------------------------------------------
 
+-- Those that are not done; and those that are, the first one last.
+local function parted(all)
+  local pending, done = {}, {}
+  for _, f in ipairs(all) do
+    local list = f.state == "pending" and pending or done
+    list[#list + 1] = f
+  end
+  table.sort(done, function(a, b) return a.order > b.order end)
+  return pending, done
+end
+
 -- for f in mp.as_completed(futures, [timeout]): those that are done first.
 function mp.as_completed(futures, timeout)
   local call = "mp.as_completed"
   local all = each_future(futures, call)
   check.timeout(timeout, call, 3)
   local total, deadline = #all, timeout and mp.time() + timeout
+  local done = {}  -- the last one is the next; none of those that were given
   return function()
-    if #all == 0 then return nil end
-    local count = #all
-    local left = deadline and math.max(0, deadline - mp.time())
-    local best
-    until_done(all, left, function(n) return n < count end)
-    for i, f in ipairs(all) do
-      if f.state ~= "pending" and (not best or f.order < all[best].order) then best = i end
+    if #done == 0 and #all > 0 then
+      local count = #all
+      until_done(all, deadline and math.max(0, deadline - mp.time()), function(n) return n < count end)
+      all, done = parted(all)
+      if #done == 0 then
+        error(remote.new { name = "Timeout", traceback = "",
+          message = ("%d (of %d) futures unfinished"):format(count, total) }, 0)
+      end
     end
-    if not best then
-      error(remote.new { name = "Timeout", traceback = "",
-        message = ("%d (of %d) futures unfinished"):format(#all, total) }, 0)
-    end
-    return table.remove(all, best)
+    return table.remove(done)
   end
 end
 
 -- mp.wait ------------------------------------------------------------------------------
 
--- The list without its futures; those that are done; pools to listen to.
+-- The list without its futures; pools to listen to; is any of them done?
 local function sort_out(list, n)
-  local others, clients, done = { n = 0 }, future.clients_held(), {}
+  local others, clients, done = { n = 0 }, future.clients_held(), false
   for i = 1, n do
     local x = list[i]
     if getmetatable(x) ~= Future then
       others.n = others.n + 1
       others[others.n] = x
     elseif x.client.foreign then
-      check.fail(4, "mp.wait", "item %d belongs to the process that submitted the task", i)
+      check.fail(2, "mp.wait", "item %d belongs to the process that submitted the task", i)
     elseif x.state == "pending" then
       clients[x.client] = true
     else
-      done[#done + 1] = x
+      done = true
     end
   end
   return others, clients, done
 end
 
-local function with(done, ready)
-  for i = 1, #ready do done[#done + 1] = ready[i] end
-  done.n = #done
-  return done
+-- What of the list is done or ready, in its order.
+local function chosen(list, n, ready)
+  local set, result = {}, { n = 0 }
+  for i = 1, #ready do set[ready[i]] = true end
+  for i = 1, n do
+    local x = list[i]
+    if set[x] or (getmetatable(x) == Future and x.state ~= "pending") then
+      result.n = result.n + 1
+      result[result.n] = x
+    end
+  end
+  return result
 end
 
 local function mp_wait(list, timeout)
@@ -200,7 +217,7 @@ local function mp_wait(list, timeout)
     callbacks.run()
     local others, still, done = sort_out(list, n)
     local ready = others.n > 0 and core.wait(others, 0) or {}
-    if #done > 0 or #ready > 0 then return with(done, ready) end
+    if done or #ready > 0 then return chosen(list, n, ready) end
     local left = deadline and math.max(0, deadline - mp.time())
     if left and left <= 0 then return { n = 0 } end
     others.n = nil
