@@ -60,12 +60,12 @@ local function settle(f, state)
   local list = f.callbacks
   if list then
     f.callbacks = nil
-    for _, cb in ipairs(list) do callbacks.due(cb, f) end
+    for _, cb in ipairs(list) do callbacks.due(f, cb, f) end
   end
   local done, failed = f.on_done, f.on_error
   f.on_done, f.on_error = nil, nil
-  if state == "done" and done then callbacks.due(done, f[1]) end
-  if state ~= "done" and failed then callbacks.due(failed, f.error) end
+  if state == "done" and done then callbacks.due(f, done, f[1]) end
+  if state ~= "done" and failed then callbacks.due(f, failed, f.error) end
   unhold(f)
 end
 
@@ -144,8 +144,8 @@ end
 function M.on(f, done, on_error)
   f.on_done, f.on_error = done, on_error
   if f.state ~= "pending" then
-    if f.state == "done" and done then callbacks.due(done, f[1]) end
-    if f.state ~= "done" and on_error then callbacks.due(on_error, f.error) end
+    if f.state == "done" and done then callbacks.due(f, done, f[1]) end
+    if f.state ~= "done" and on_error then callbacks.due(f, on_error, f.error) end
     f.on_done, f.on_error = nil, nil
   elseif done or on_error then
     hold(f)
@@ -183,7 +183,7 @@ local function await(f, timeout)
       client:await(left)
     until f.state ~= "pending" or (left and left <= 0)
   end
-  callbacks.run()
+  callbacks.run(f)
   return f.state ~= "pending"
 end
 
@@ -194,7 +194,7 @@ local function look(f)
 end
 
 local function get(f, timeout, call)
-  check.timeout(timeout, call, 4)
+  check.timeout(timeout, call, 3)
   if not await(f, timeout) then return nil, "timeout" end
   if f.error then remote.raise(f.error) end
   if f.n == 1 then return f[1] end
@@ -282,7 +282,7 @@ function Future:cancel(by_force)
   elseif by_force then
     force(self)
   end
-  callbacks.run()
+  callbacks.run(self)
   return self.state == "cancelled"
 end
 
@@ -294,7 +294,7 @@ function Future:add_done_callback(f)
   demand(self, "Future:add_done_callback")
   check.callable(f, "Future:add_done_callback", 3)
   if self.state ~= "pending" then
-    callbacks.due(f, self)
+    callbacks.due(self, f, self)
     return callbacks.run()
   end
   local list = self.callbacks

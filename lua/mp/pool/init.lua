@@ -53,6 +53,8 @@ end
 
 -- single tasks -------------------------------------------------------------------------
 
+local OFTEN = 63  -- who only ever submits takes in results each 32nd time
+
 local function submit(c, call, f, timeout, retries, args, n)
   check.callable(f, call, 2)
   local fut, job = future.new(c, f, args, n)
@@ -66,6 +68,8 @@ local function submit(c, call, f, timeout, retries, args, n)
     job:fail(remote.new { name = "Error", message = e, value = e, traceback = "",
                           process = mp.current_process().name, pid = mp.getpid() })
   end
+  if c.next_id & OFTEN == 0 then c:take_in() end
+  callbacks.run()
   return fut
 end
 

@@ -30,7 +30,7 @@ function Calls:tick(done, total, failed)
   local now = mp.time()
   if now < self.due then return end
   self.due = now + RARELY
-  callbacks.due(self.f, done, total, failed)
+  callbacks.due(self, self.f, done, total, failed)
 end
 
 function Calls.again() end
@@ -38,7 +38,7 @@ function Calls.again() end
 function Calls:done(total, failed)
   if self.over then return end
   self.over = true
-  callbacks.due(self.f, total, total, failed)
+  callbacks.due(self, self.f, total, total, failed)
 end
 
 function Calls.close() end
