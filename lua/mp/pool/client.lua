@@ -31,6 +31,9 @@ Client.__index = Client
 -- All clients of this process, for the end of the script and for forks.
 local clients = setmetatable({}, { __mode = "k" })
 
+-- Made after a client's queues, so that it is collected before these are.
+local Entry = { __gc = function(e) clients[e.client] = nil end }
+
 core.forked[#core.forked + 1] = function()
   for c in pairs(clients) do c.foreign = true end
   clients = setmetatable({}, { __mode = "k" })
@@ -70,6 +73,7 @@ function Client.new(o)
   self.stats = stats.new()
   self:start_supervisor()
   clients[self] = true
+  self.entry = setmetatable({ client = self }, Entry)
   if not self.demand then self:until_started() end
   return self
 end
@@ -313,6 +317,16 @@ function Client:await(timeout)
   return true
 end
 
+-- Or until one of a list is ready.
+function Client:await_any(list, timeout)
+  if self.ended then return core.wait(list, timeout) end
+  list[#list + 1] = self.results
+  list[#list + 1] = self.supervisor
+  core.wait(list, timeout)
+  self:take_in()
+  if not self.supervisor:is_alive() then self:supervisor_ended() end
+end
+
 function Client:until_started()
   while not self.started and not self.broken and not self.ended do self:await() end
   if self.started then return end  -- what is wrong since then, tasks will tell
@@ -350,16 +364,33 @@ function Client:terminate()
   self:fail_all(end_of(self, "PoolTerminated", "the pool was terminated"))
 end
 
+-- What imaps have not read yet; returns the queues that they still wait for.
+function Client:feed_all()
+  local feeding, queues = {}, {}
+  for _, job in pairs(self.jobs) do
+    if job.feeds then feeding[#feeding + 1] = job end
+  end
+  for _, job in ipairs(feeding) do
+    job:feed_all()
+    queues[#queues + 1] = job:awaits()
+  end
+  return queues
+end
+
 -- Waits until every task is over and every worker has ended. nil, "timeout".
 function Client:join(deadline)
-  for _, job in pairs(self.jobs) do
-    if job.feeds then job:feed_all() end
-  end
+  local queues = self:feed_all()
   self:close_tasks()
   while not self.ended do
     local left = deadline and math.max(0, deadline - mp.time())
-    if not self:await(left) and left and left <= 0 then return nil, "timeout" end
+    if #queues > 0 then
+      self:await_any(queues, left)
+      queues = self:feed_all()
+    else
+      self:await(left)
+    end
     callbacks.run()
+    if left and left <= 0 and not self.ended then return nil, "timeout" end
   end
   callbacks.run()
   return true
@@ -374,29 +405,4 @@ function Client:drop()
   if not self.closed then self:close() end
 end
 
-local M = { new = Client.new }
-
--- The end of the script: what was submitted is done, and callbacks run; a
--- script that is interrupted, or ends because of a deadlock, waits for nothing.
-core.finish(function()
-  local open = {}
-  for c in pairs(clients) do open[#open + 1] = c end
-  for _, c in ipairs(open) do
-    c.closed = true
-    if core.interrupted() then
-      c:terminate()
-    elseif not c.ended then
-      pcall(c.close, c)
-    end
-  end
-  if core.interrupted() then return end
-  for _, c in ipairs(open) do
-    if next(c.jobs) then
-      local ok, e = pcall(c.join, c)
-      if not ok then core.stderr(tostring(e) .. "\n") end
-    end
-  end
-  callbacks.run()
-end)
-
-return M
+return { new = Client.new, all = function() return clients end }

@@ -55,7 +55,7 @@ local function zip(sources)
   return function()
     local args = { n = #sources }
     for i, s in ipairs(sources) do
-      local items, n = s:take(1)
+      local items, n = s:take(1, true)
       if n == 0 then
         if s.error then error(s.error.value, 0) end
         return nil
@@ -98,7 +98,7 @@ function methods:map(f, ...)
     one.n = shortest(sources)
   end
   local buffer = check.count(o.buffersize, 1, call, "buffersize", 2)
-  return imap.new(c, call, f, one, {
+  return imap.new(self, c, call, f, one, {
     ordered = true, star = #sources > 1,
     chunksize = check.count(o.chunksize, 1, call, "chunksize", 2),
     buffer = buffer or c.buffer, unbound = not buffer and not c.buffer and sources[1].n ~= nil,

@@ -1,7 +1,7 @@
 -- imap: maps whose results are taken one by one, in order or as they come, and
 -- whose input is read only so far ahead.
 --
--- new(client, call, f, source, o) -> an iterator: it(), it:next(timeout),
+-- new(pool, client, call, f, source, o) -> an iterator: it(), it:next(timeout),
 -- it:close(). In a `for` it is closed however the loop ends; then tasks that
 -- nobody has begun are taken back.
 --
@@ -63,7 +63,8 @@ function Job:refused(items, k, e)
     self.sent = self.sent + 1
     self.in_work = self.in_work + 1
     self.client.stats:add_lost(1)
-    self:put(self.sent, false, remote.new { name = "Error", message = tostring(e), value = e, traceback = "" })
+    e = check.unsent_item(e, self.call, self.sent, true)
+    self:put(self.sent, false, remote.new { name = "Error", message = e, value = e, traceback = "" })
     return
   end
   for i = 1, k do self:try_to_send({ items[i], n = 1 }, 1) end
@@ -74,14 +75,20 @@ function Job:try_to_send(items, k)
   if not ok then self:refused(items, k, e) end
 end
 
+-- How many items are to be read next, nil: there is no room.
+function Job:next_size()
+  local room = self:room()
+  if room >= self.chunk then return self.chunk end
+  return self.buffer and room >= 1 and room or nil
+end
+
 function Job:feed()
   while self.feeds and not self.source.over do
-    local k = self.chunk
-    local room = self:room()
-    if room < k and (room < 1 or not self.buffer) then return end
-    if room < k then k = room end
+    local k = self:next_size()
+    if not k then return end
     local items, n = self.source:take(k)
     if n > 0 then self:try_to_send(items, n) end
+    if n == 0 and not self.source.over then return end  -- a queue that is empty now
   end
   if self.feeds and self.source.over then
     self.feeds = false
@@ -95,13 +102,21 @@ function Job:feed_all()
   self:feed()
 end
 
+-- The queue that is to be read as soon as something is in it.
+function Job:awaits()
+  return self.feeds and self:next_size() and self.source.queue or nil
+end
+
 -- results ------------------------------------------------------------------------------
 
 -- Result i: ok and a value, or not and an error.
 function Job:put(i, ok, value)
   self.in_work = self.in_work - 1
   self.arrived = self.arrived + 1
-  if self.over then return end
+  if self.over then
+    if self.in_work == 0 then self:release() end
+    return
+  end
   if not self.ordered then
     self.last = self.last + 1
     i = self.last
@@ -156,7 +171,8 @@ function Job:result(first, n, ns, values, errors)
     self.client.stats:add(ns, self, first)
     if not values then self.client.stats:add_failed(1) end
     self:adapt(1, ns)
-    self:put(first, values, values and errors or remote.new(errors))
+    if not values then errors = remote.new(errors) end  -- else the value, which may be nil
+    self:put(first, values, errors)
     return self:show()
   end
   self.client.stats:add_items(ns, self, first, n - map.lost_of(errors, n), values)
@@ -178,12 +194,12 @@ function Job:result(first, n, ns, values, errors)
   self:show()
 end
 
--- Nothing more will come: that is the last result.
+-- Nothing more will come: that is the last result, unless all are there.
 function Job:fail(e)
+  if self.feeds or self.in_work > 0 then self.end_error = e end
   self.feeds = false
-  self.client:withdraw(self.id)
-  self.end_error = e
   self:release()
+  self.client:withdraw(self.id)
 end
 
 function Job:release()
@@ -197,11 +213,18 @@ function Job:stop()
   self.over, self.feeds = true, false
   if not self.client.foreign then
     if self.progress then self.progress:close() end
+    self:release()  -- first: a worker that finds no code puts no rest of a chunk
     self.client:withdraw(self.id)
-    self:release()
     if self.client.closed then self.client:close_tasks() end
   end
   self.ready = {}
+end
+
+-- Nobody will ask for results: what is in work is done, and no more is read.
+function Job:detach()
+  self.over, self.feeds, self.ready = true, false, {}
+  if self.in_work == 0 then self:release() end
+  if self.client.closed then self.client:close_tasks() end
 end
 
 -- the iterator -------------------------------------------------------------------------
@@ -246,7 +269,11 @@ end
 
 local function await(job, deadline)
   local left = deadline and math.max(0, deadline - mp.time())
-  if not job.progress then
+  local queue = job:awaits()
+  if queue then
+    job.client:await_any({ queue }, job.progress and math.min(left or RARELY, RARELY) or left)
+    if job.progress then job.progress:again() end
+  elseif not job.progress then
     job.client:await(left)
   elseif not job.client:await(math.min(left or RARELY, RARELY)) then
     job.progress:again()
@@ -278,6 +305,20 @@ local function next_result(job, timeout)
   return give(job, r)
 end
 
+-- The time for all may end before that for this one.
+local function in_time(it, timeout)
+  it.used = true
+  local job, left = it.job, it.deadline and math.max(0, it.deadline - mp.time())
+  local own = timeout and (not left or timeout < left)
+  local value, why = next_result(job, own and timeout or left)
+  if why == "timeout" and not own then
+    job:stop()
+    error(remote.new { name = "Timeout", traceback = "",
+                       message = job.call .. ": not all results came in time" }, 0)
+  end
+  return value, why
+end
+
 function Iterator:next(timeout)
   if getmetatable(self) ~= Iterator then
     error(("imap:next: expected an imap, got %s (call it with a colon)"):format(type(self)), 2)
@@ -286,7 +327,7 @@ function Iterator:next(timeout)
   if self.job.client.foreign then
     error("imap:next: this imap belongs to the process that began it", 2)
   end
-  return next_result(self.job, timeout or self.timeout)
+  return in_time(self, timeout)
 end
 
 function Iterator:__call()
@@ -294,18 +335,17 @@ function Iterator:__call()
   if job.client.foreign then
     error(job.call .. ": this imap belongs to the process that began it", 2)
   end
-  local left = self.deadline and math.max(0, self.deadline - mp.time())
-  local value, why = next_result(job, left)
-  if why == "timeout" then
-    job:stop()
-    error(remote.new { name = "Timeout", message = job.call .. ": not all results came in time" }, 0)
-  end
-  return value
+  return (in_time(self))
 end
 
 function Iterator:close() self.job:stop() end
 function Iterator:__close() self.job:stop() end
-function Iterator:__gc() self.job:stop() end
+
+-- Who never asked for a result may want what the function does.
+function Iterator:__gc()
+  if self.used then return self.job:stop() end
+  if not self.job.over and not self.job.client.foreign then self.job:detach() end
+end
 
 function Iterator:__tostring()
   return ("imap (%d taken)"):format(self.job.taken)
@@ -314,17 +354,22 @@ end
 local M = {}
 
 -- o: { chunksize=, buffer=, ordered=, star=, timeout= (a task's), within= (seconds for all), progress= }
-function M.new(client, call, f, source, o)
+-- The iterator keeps the pool: what is still to be read needs it.
+function M.new(pool, client, call, f, source, o)
   local auto = not o.chunksize and not (o.timeout or o.retries)
   local job = setmetatable({ client = client, call = call, f = f, source = source,
     ordered = o.ordered, timeout = o.timeout, retries = o.retries, buffer = o.buffer,
     unbound = o.unbound, chunk = auto and 1 or o.chunksize or 1,
     how = (auto and AUTO or 0) | (o.star and STAR or 0), sent = 0, taken = 0, last = 0,
     in_work = 0, arrived = 0, failed = 0, ready = {}, feeds = true, progress = o.progress }, Job)
+  local ok, code = pcall(client.code.keep, client.code, f)
+  if not ok then check.fail(3, call, "%s", check.unsent(code, call, 0):sub(#call + 3)) end
+  job.code = code
   client:add(job, true)
-  job.code = client.code:keep(f)
   job:feed()
-  local it = setmetatable({ job = job, deadline = o.within and mp.time() + o.within }, Iterator)
+  local it = setmetatable({ job = job, pool = pool, deadline = o.within and mp.time() + o.within },
+                          Iterator)
+  core.guard()  -- at the end of the script, what was sent is done before it is collected
   return it, nil, nil, it
 end
 

@@ -19,7 +19,7 @@ local options = require "mp.pool.options"
 local progress = require "mp.pool.progress"
 local source = require "mp.pool.source"
 local stats = require "mp.pool.stats"
-require "mp.pool.wait"
+require "mp.pool.ending"
 
 local mp = core.mp
 local fail = check.fail
@@ -156,7 +156,7 @@ local function start_imap(self, call, f, iterable, how, ordered)
   o.ordered = ordered
   local input = source.new(iterable, call)
   o.progress = o.progress and progress.new(o.progress, input.n, c.name)
-  return imap.new(c, call, f, input, o)
+  return imap.new(self, c, call, f, input, o)
 end
 
 function Pool:imap(f, iterable, how)
@@ -251,7 +251,9 @@ function M.make(o, meta)
   local c = client.new(o)
   c.timeout, c.retries, c.buffer = o.timeout, o.retries > 0 and o.retries or nil, o.buffer
   c.retries = c.retries or 0
-  return setmetatable({ client = c }, meta)
+  local pool = setmetatable({ client = c }, meta)
+  core.guard()  -- at the end of the script, callbacks find the pool open
+  return pool
 end
 
 function mp.Pool(x)

@@ -2,9 +2,13 @@
 -- anything else that can be called for one item after the other.
 --
 -- new(iterable, call) -> source, at least raises what is wrong with it
--- source:take(max) -> list of up to max items (n), n; n 0: there are no more.
+-- source:take(max, [wait]) -> list of up to max items (n), n
 --   What the script's iterator raises ends it; it is in source.error then.
+-- source.over        there are no more
 -- source.n           how many there are, nil: unknown
+-- source.queue       the queue, if it is one: take then gives what is there,
+--                    at least one item if it may wait. So whoever puts may
+--                    wait for a result before putting more.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -44,6 +48,27 @@ local function calls(next)
   end
 end
 
+-- What a queue has; to wait, it takes the script's word that more will come.
+local function queued(q, call)
+  return function(max, self, wait)
+    local items, k = { n = 0 }, 0
+    while k < max do
+      local item, why = q:get(wait and k == 0 or false)
+      if item == nil then
+        self.over = why ~= "empty"
+        if not why then
+          self.error = { value = call .. ": a nil item in the queue would end the loop" }
+        end
+        break
+      end
+      k = k + 1
+      items[k] = item
+    end
+    items.n = k
+    return items, k
+  end
+end
+
 function M.new(iterable, call)
   local self = setmetatable({}, Source)
   local meta = getmetatable(iterable)
@@ -51,8 +76,7 @@ function M.new(iterable, call)
     self.pull = calls(iterable)
   elseif type(iterable) == "userdata" and type(meta) == "table" and meta.__index
      and type(iterable.items) == "function" then
-    local f, q = iterable:items()
-    self.pull = calls(function() return f(q) end)
+    self.pull, self.queue = queued(iterable, call), iterable
   elseif check.is_callable(iterable) then
     self.pull = calls(function() return iterable() end)
   elseif type(iterable) == "table" then
@@ -62,15 +86,15 @@ function M.new(iterable, call)
     for i = 1, #iterable do l[i] = iterable[i] end
     self.pull, self.n = list(l)
   else
-    check.fail(4, call, "expected a list, an iterator function or a queue, got %s", type(iterable))
+    check.fail(2, call, "expected a list, an iterator function or a queue, got %s", type(iterable))
   end
   return self
 end
 
-function Source:take(max)
+function Source:take(max, wait)
   if self.over then return nil, 0 end
-  local items, n = self.pull(max, self)
-  if n < max then self.over = true end
+  local items, n = self.pull(max, self, wait)
+  if n < max and not self.queue then self.over = true end
   return items, n
 end
 
@@ -78,10 +102,10 @@ end
 function Source:all()
   local all, n = { n = 0 }, 0
   repeat
-    local items, k = self:take(65536)
+    local items, k = self:take(65536, true)
     if k > 0 then table.move(items, 1, k, n + 1, all) end
     n = n + k
-  until self.over or k == 0
+  until self.over
   if self.error then error(self.error.value, 0) end
   all.n = n
   return all

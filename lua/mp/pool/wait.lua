@@ -228,4 +228,4 @@ end
 future.wait = mp_wait
 Future.__mp_result = mp_wait
 
-return true
+return { sleep = sleep, take_in = take_in }
