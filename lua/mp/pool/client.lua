@@ -100,11 +100,22 @@ function Client:forget(job)
   if job.forced then self.spec.codes[mode.cancelled(id)] = nil end
 end
 
+-- How many workers there is work for, up to its size: a map's job is as many
+-- tasks as it has items that are not done.
+function Client:wanted()
+  local n = self.awaited
+  for _, job in pairs(self.jobs) do
+    if n >= self.size then return self.size end
+    n = n + (job.in_work or job.left or 1) - 1
+  end
+  return math.min(n, self.size)
+end
+
 -- More workers, while tasks wait for one.
 function Client:demand_more()
   if self.target >= self.size then return end
   self:take_in()
-  local wanted = math.min(self.size, self.awaited)
+  local wanted = self:wanted()
   if wanted > self.target then
     self.target = wanted
     self.control:put { "size", wanted }

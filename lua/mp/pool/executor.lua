@@ -42,12 +42,21 @@ end
 
 local OPTIONS = { timeout = true, chunksize = true, buffersize = true, progress = true }
 
+-- A table that is no list, for it has only names.
 local function is_options(x)
-  if type(x) ~= "table" or check.is_callable(x) or next(x) == nil then return false end
+  if type(x) ~= "table" or getmetatable(x) or next(x) == nil or x.n ~= nil then return false end
   for key in pairs(x) do
-    if not OPTIONS[key] then return false end
+    if type(key) ~= "string" then return false end
   end
   return true
+end
+
+local function check_options(o, call)
+  for key in pairs(o) do
+    if not OPTIONS[key] then
+      fail(3, call, "unknown option '%s' (there are buffersize, chunksize, progress and timeout)", key)
+    end
+  end
 end
 
 -- Several inputs, taken together until the shortest ends.
@@ -83,9 +92,11 @@ function methods:map(f, ...)
   check.callable(f, call, 3)
   local inputs = table.pack(...)
   local o = {}
+  while inputs.n > 1 and inputs[inputs.n] == nil do inputs.n = inputs.n - 1 end  -- no options
   if inputs.n > 0 and is_options(inputs[inputs.n]) then
     o = inputs[inputs.n]
     inputs.n = inputs.n - 1
+    check_options(o, call)
   end
   if inputs.n == 0 then fail(2, call, "expected a list or an iterator function") end
   check.timeout(o.timeout, call, 3)
