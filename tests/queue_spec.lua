@@ -701,6 +701,14 @@ describe("Queue: signals", function()
   end)
 end)
 
+describe("Queue: what else travels", function()
+  it("methods of our objects, by name", function()
+    local q, d = mp.Queue(), mp.Dict()
+    q:put { q.put, d.set, mp.current_process().join }
+    assert.same({ q.put, d.set, mp.current_process().join }, (q:get()))
+  end)
+end)
+
 describe("Queue: when processes die", function()
   it("goes on after producers and consumers were killed", function()
     local q = mp.Queue(4)

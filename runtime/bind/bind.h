@@ -63,6 +63,8 @@ mp_self *mp_state_self(lua_State *L, mp_state *st, const char *call);
  * upvalue 3 the type) plus __gc, __close unless given, __name, __tostring;
  * called once a state. */
 void mp_type_define(lua_State *L, enum mp_type type, const char *name, const luaL_Reg *methods);
+/* Pushes the table of all types' methods, by the type's name. */
+void mp_type_methods(lua_State *L);
 /* Pushes the metatable of a type, or nil. */
 void mp_type_push(lua_State *L, enum mp_type type);
 /* Pushes the userdata of a handle: the one that exists, else a new one whose

@@ -264,6 +264,8 @@ static void make_module(lua_State *L)
 	lua_setfield(L, -2, "mp");
 	lua_pushcfunction(L, mp_codec_stays);
 	lua_setfield(L, -2, "stays");
+	mp_type_methods(L);  /* so that q.put has a name, by which it travels */
+	lua_setfield(L, -2, "types");
 	lua_setfield(L, -2, "core");
 	lua_pushstring(L, mp_bind_version());
 	lua_setfield(L, -2, "version");

@@ -19,7 +19,7 @@
 #include "../shm/bell.h"
 #include "message.h"
 
-static const char state_key, types_key, refs_key, running_key;
+static const char state_key, types_key, methods_key, refs_key, running_key;
 
 /* ---- failures ------------------------------------------------------------------ */
 
@@ -157,6 +157,8 @@ static mp_state *new_state(lua_State *L)
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &state_key);
 	lua_newtable(L);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &types_key);
+	lua_newtable(L);
+	lua_rawsetp(L, LUA_REGISTRYINDEX, &methods_key);
 	lua_newtable(L);
 	lua_createtable(L, 0, 1);
 	lua_pushliteral(L, "v");
@@ -388,7 +390,16 @@ void mp_type_define(lua_State *L, enum mp_type type, const char *name, const lua
 	lua_pushvalue(L, meta);
 	lua_pushinteger(L, type);
 	lua_rawset(L, -3);
+	mp_type_methods(L);
+	lua_pushvalue(L, index);
+	lua_setfield(L, -2, name);
 	lua_settop(L, top);
+}
+
+void mp_type_methods(lua_State *L)
+{
+	mp_state_of(L);
+	lua_rawgetp(L, LUA_REGISTRYINDEX, &methods_key);
 }
 
 void mp_type_push(lua_State *L, enum mp_type type)
