@@ -707,6 +707,13 @@ describe("Queue: what else travels", function()
     q:put { q.put, d.set, mp.current_process().join }
     assert.same({ q.put, d.set, mp.current_process().join }, (q:get()))
   end)
+
+  it("not what is closed: the error says where it is", function()
+    local q, closed = mp.Queue(), mp.Dict()
+    do local _ <close> = closed end
+    raises("Queue:put: cannot send an object that is closed here (at .list[2])", q.put, q,
+           { list = { 1, closed } })
+  end)
 end)
 
 describe("Queue: when processes die", function()

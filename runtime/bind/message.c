@@ -16,7 +16,7 @@ static int handle_of(lua_State *L, int idx, uint64_t *h, void *ud)
 	if (!r)
 		return 0;
 	if (!r->h)
-		return luaL_error(L, "cannot send an object that is closed here");
+		return -1;
 	*h = r->h;
 	return 1;
 }

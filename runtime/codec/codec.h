@@ -28,9 +28,9 @@ typedef struct mp_encoded {
 
 typedef struct mp_codec_hooks {
 	/* Is the value at idx (a full userdata) a handle? Then store it in *h
-	 * and return 1; 0 if not. May raise (a handle of another runtime).
-	 * Otherwise it must not make Lua objects or call Lua code: a finalizer
-	 * in the middle of a message could change the very tables. */
+	 * and return 1; 0 if not; -1: it was one, and is closed. It must not make
+	 * Lua objects or call Lua code: a finalizer in the middle of a message
+	 * could change the very tables. */
 	int (*handle_of)(lua_State *L, int idx, uint64_t *h, void *ud);
 	/* Push the object for a handle. May raise. */
 	void (*push_handle)(lua_State *L, uint64_t h, void *ud);

@@ -373,8 +373,12 @@ static outcome enter_userdata(encoder *e)
 	lua_State *L = e->L;
 	const mp_codec_hooks *hooks = e->c->hooks;
 	uint64_t h;
-	int fresh;
-	if (!hooks || !hooks->handle_of(L, -1, &h, hooks->ud)) {
+	int fresh, is = hooks ? hooks->handle_of(L, -1, &h, hooks->ud) : 0;
+	if (is < 0) {
+		e->at.nframes = e->nframes;
+		mp_refuse(L, e->c, &e->at, "an object that is closed here", "");
+	}
+	if (!is) {
 		if (put_name(e))
 			return DONE;
 		if (names_missing(e))
