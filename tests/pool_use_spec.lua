@@ -5,7 +5,7 @@
 local mp = require "mp"
 local support = require "tests.support"
 
-local KINDS = { "process" }
+local KINDS = { "process", "thread" }
 
 describe("a pool", function()
   after_each(support.clean)

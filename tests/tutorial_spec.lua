@@ -333,6 +333,10 @@ describe("tutorial:", function()
     assert.equal("1 4 9 16 no square\n1 4 9 16\n", run(name))
   end)
 
+  served("45_echo_threads", function(out)
+    assert.same({ "ann", "bob", "eve", "all in this process" }, lines(out))
+  end)
+
   it("every one is tested here", function()
     local pipe = assert(io.popen("ls " .. FOLDER))
     for file in pipe:lines() do
