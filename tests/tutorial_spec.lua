@@ -303,7 +303,7 @@ describe("tutorial:", function()
   end)
 
   example("39_futures", function(name)
-    assert.same({ "quick\t0.05", "slow\t0.4", "called back:\ttrue", "cancel:\ttrue", "first\t0.1",
+    assert.same({ "quick\t0.05", "slow\t0.4", "called back:\ttrue", "cancel:\ttrue", "first\t0.5",
                   "false\tCancelled", "map:\t4", "map:\t5", "map:\t6" }, lines(run(name)))
   end)
 

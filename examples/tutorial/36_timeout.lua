@@ -9,7 +9,7 @@ local function slow(seconds)
   return "done"
 end
 
-local r = pool:apply_async(slow, { 0.3 })
+local r = pool:apply_async(slow, { 0.5 })
 print("get(0.1):", r:get(0.1))
 print("get():", r:get())
 

@@ -15,7 +15,7 @@ end  -- <close> waits for what was submitted; a Pool's would end it
 
 do
   local ex <close> = mp.ProcessPoolExecutor { max_workers = 1 }
-  local first, second = ex:submit(wait, "first", 0.1), ex:submit(wait, "second", 60)
+  local first, second = ex:submit(wait, "first", 0.5), ex:submit(wait, "second", 60)
   second:add_done_callback(function(f) print("called back:", f:cancelled()) end)
   print("cancel:", second:cancel())
   print(first:result())
