@@ -590,15 +590,11 @@ static void drop(worker *w, mp_out *outs, uint32_t n)
 		mp_out_drop(w->st->me, &outs[i]);
 }
 
-/* The task is over. */
-static int64_t settle(worker *w)
+/* For the numbers of the pool; or, with -1, takes them back. */
+static void account(worker *w, int sign, int64_t took)
 {
-	int64_t took = mp_now() - w->began;
-	mp_board_add(&w->line[MP_BOARD_TASKS], w->counts);
-	mp_board_add(&w->line[MP_BOARD_BUSY], took);
-	atomic_store_explicit(&w->line[MP_BOARD_STATE], 0, memory_order_release);
-	w->id = 0;
-	return took;
+	mp_board_add(&w->line[MP_BOARD_TASKS], sign * w->counts);
+	mp_board_add(&w->line[MP_BOARD_BUSY], sign * took);
 }
 
 /* Claims the task and commits; outs are the queues' or dropped afterwards. */
@@ -611,11 +607,16 @@ static int hand_over(lua_State *L, worker *w, const char *call, mp_out *outs, ui
 		drop(w, outs, n);
 		condemned(L, w);
 	}
+	int64_t took = mp_now() - w->began;
+	account(w, 1, took);  /* before: who has the result finds it counted */
 	bool returned = commit(L, &h);
 	if (returned && h.rc == MP_OK) {
-		lua_pushinteger(L, settle(w));
+		atomic_store_explicit(&w->line[MP_BOARD_STATE], 0, memory_order_release);
+		w->id = 0;
+		lua_pushinteger(L, took);
 		return 1;
 	}
+	account(w, -1, took);
 	atomic_store(&w->line[MP_BOARD_STATE], w->id);
 	drop(w, outs, n);
 	return returned ? mp_fail(L, h.rc, call) : lua_error(L);
