@@ -24,6 +24,7 @@ function M.new()
 end
 
 local function brief(value)
+  if type(value) == "string" then value = value:sub(1, 40) end  -- it may be long
   local text = type(value) == "string" and ("%q"):format(value):gsub("\n", "n") or tostring(value)
   return #text > 40 and text:sub(1, 37) .. "..." or text
 end
