@@ -1,4 +1,5 @@
-/* chunk: runs a function over a chunk of a map's items; on the table mp.core.
+/* chunk: makes chunks of a map's items and runs a function over one; on the
+ * table mp.core.
  *
  *   core.task_run(f, items, i, n, out, star, [budget]) -> j
  *       out[k] = f(items[k]) for k = i to n; with star, of an item that is a
@@ -10,12 +11,17 @@
  *       called last, items k to k + n - 1 were the slowest it knows of; more than
  *       one where items are so quick that the clock is looked at rarely
  *
+ *   core.room(n) -> {n = n}, with room for n elements
+ *   core.part(list, first, n) -> {n = n, list[first], ...}, n of them
+ *   core.place(values, n, into, first)   its first n values, from into[first] on
+ *
  * SPDX-License-Identifier: MIT */
 #include "../base/clock.h"
 #include "../msg/queue.h"
 #include "bind.h"
 
 #define HASTE (50 * 1000)   /* ns: less than this between two looks at the clock: look less often */
+#define ROOM (1 << 24)      /* elements, at most, before it is known that there are so many */
 #define RARELY 64           /* items between two looks, at most */
 
 typedef struct run {
@@ -113,12 +119,57 @@ static int core_task_slowest(lua_State *L)
 	return 3;
 }
 
+/* A list that grows by its keys moves them again and again. */
+static void room(lua_State *L, lua_Integer n)
+{
+	lua_createtable(L, n < 0 ? 0 : n < ROOM ? (int)n : ROOM, 1);
+	lua_pushinteger(L, n);
+	lua_setfield(L, -2, "n");
+}
+
+static int core_room(lua_State *L)
+{
+	room(L, luaL_checkinteger(L, 1));
+	return 1;
+}
+
+static int core_part(lua_State *L)
+{
+	lua_Integer first = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
+	luaL_checktype(L, 1, LUA_TTABLE);
+	bool raw = !luaL_getmetafield(L, 1, "__index");
+	room(L, n);
+	for (lua_Integer i = 0; i < n; i++) {
+		if (raw)
+			lua_rawgeti(L, 1, first + i);
+		else
+			lua_geti(L, 1, first + i);
+		lua_rawseti(L, -2, i + 1);
+	}
+	return 1;
+}
+
+static int core_place(lua_State *L)
+{
+	lua_Integer n = luaL_checkinteger(L, 2), first = luaL_checkinteger(L, 4);
+	luaL_checktype(L, 1, LUA_TTABLE);
+	luaL_checktype(L, 3, LUA_TTABLE);
+	for (lua_Integer i = 0; i < n; i++) {
+		lua_rawgeti(L, 1, i + 1);
+		lua_rawseti(L, 3, first + i);
+	}
+	return 0;
+}
+
 void mp_open_chunk(lua_State *L)
 {
 	static const luaL_Reg functions[] = {
 		{ "task_run", core_task_run },
 		{ "task_label", core_task_label },
 		{ "task_slowest", core_task_slowest },
+		{ "room", core_room },
+		{ "part", core_part },
+		{ "place", core_place },
 		{ NULL, NULL }
 	};
 	lua_getfield(L, -1, "core");

@@ -7,6 +7,7 @@
 --
 -- SPDX-License-Identifier: MIT
 
+local core = require "mp.core"
 local remote = require "mp.error"
 local board = require "mp.pool.board"
 local check = require "mp.pool.check"
@@ -34,7 +35,7 @@ end
 -- o: { chunksize=, star=, timeout=, retries=, progress= }
 function M.start(client, call, f, list, o)
   local n = list.n or #list
-  local job = setmetatable({ client = client, f = f, args = list, star = o.star, values = { n = n },
+  local job = setmetatable({ client = client, f = f, args = list, star = o.star, values = core.room(n),
     n = 0, left = n, total = n, timeout = o.timeout, retries = o.retries, progress = o.progress,
     what = o.what }, Map)
   local fut = future.bare(client, job)
@@ -72,7 +73,7 @@ function Map:send_all(call, list, n, o)
     if k == 1 then
       bytes = client:send(call, self.id, self.code, how | ALONE, first, list[first], o.timeout, o.retries)
     else
-      local items = table.move(list, first, first + k - 1, 1, { n = k })
+      local items = core.part(list, first, k)
       bytes = client:send(call, self.id, self.code, how, first, items, o.timeout, o.retries)
     end
     first = first + k
@@ -149,7 +150,7 @@ function Map:result(first, n, ns, values, errors)
   if n == 0 then return self:alone(first, ns, values, errors) end
   self.client.stats:add_items(ns, self, first, n - lost_of(errors, n), values)
   if not errors then
-    table.move(values, 1, n, first, self.values)
+    core.place(values, n, self.values, first)
     return self:one_done(n)
   end
   local lost = {}

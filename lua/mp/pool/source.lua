@@ -12,6 +12,7 @@
 --
 -- SPDX-License-Identifier: MIT
 
+local core = require "mp.core"
 local check = require "mp.pool.check"
 
 local Source = {}
@@ -23,7 +24,7 @@ local function list(t)
   local n, i = t.n or #t, 0
   return function(max)
     local k = math.min(max, n - i)
-    local items = table.move(t, i + 1, i + k, 1, { n = k })
+    local items = core.part(t, i + 1, k)
     i = i + k
     return items, k
   end, n

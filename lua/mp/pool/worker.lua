@@ -183,9 +183,9 @@ end
 local function rest_of(self, items, i, n)
   local left = n - i + 1
   local half = left > 1 and self.tasks:qsize() == 0 and left // 2 or left
-  local a = table.move(items, i, i + half - 1, 1, { n = half })
+  local a = core.part(items, i, half)
   if half == left then return a end
-  return a, table.move(items, i + half, n, 1, { n = left - half }), half
+  return a, core.part(items, i + half, left - half), half
 end
 
 -- Of a chunk, n items are done; which was the slowest goes with their values.
@@ -283,7 +283,7 @@ function Worker:chunk(id, label, code, how, first, items, timeout, retries)
   end
   local c = { code = code, f = f, mode = how, first = first, items = items, n = items.n or #items,
               timeout = timeout, retries = retries }
-  c.values = { n = c.n }
+  c.values = core.room(c.n)
   self.count = self.count + c.n - 1
   local i = self:behind(id, c, label)
   self:begin(math.min(i - 1, MAX_LABEL), timeout)
