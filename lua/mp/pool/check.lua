@@ -43,8 +43,9 @@ function M.unsent_item(e, call, first, alone)
 end
 
 function M.is_callable(f)
+  if type(f) == "function" then return true end
   local m = getmetatable(f)
-  return type(f) == "function" or (type(m) == "table" and m.__call ~= nil)
+  return type(m) == "table" and m.__call ~= nil
 end
 
 function M.callable(f, call, level)

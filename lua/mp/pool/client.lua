@@ -58,6 +58,7 @@ end
 function Client.new(o)
   local self = setmetatable({ name = o.name, kind = o.kind, size = o.processes,
     demand = o.demand, target = o.demand and 0 or o.processes, jobs = {}, awaited = 0,
+    foreign = false, broken = false, terminated = false, closed = false, ended = false,
     next_id = 0, workers = {}, deaths = {}, exits = { n = 0 } }, Client)
   self.spec = {
     name = o.name, kind = o.kind, tasks = core.link(), results = core.link(),

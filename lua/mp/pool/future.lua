@@ -125,10 +125,12 @@ end
 
 -- making -------------------------------------------------------------------------------
 
+-- There are many: their tables are made with all that will be in them.
 function M.new(client, f, args, n)
-  local future = setmetatable({ client = client, state = "pending" }, Future)
-  local job = setmetatable({ future = future, f = f, args = args, n = n }, Job)
-  future.job = job
+  local job = setmetatable({ f = f, args = args, n = n, future = false, id = 0 }, Job)
+  local future = setmetatable({ client = client, state = "pending", job = job, holds = false,
+                                n = 0, order = 0, nil }, Future)
+  job.future = future
   client:add(job)
   return future, job
 end
