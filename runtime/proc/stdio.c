@@ -9,7 +9,8 @@
  * write of less than the buffer, writes everything.
  * A thread has such a stream of its own: what several write to one buffer piece
  * by piece would be torn.
- * A bar stands at the end of the terminal's line until somebody writes.
+ * A bar stands in the terminal's last line until somebody writes; while there is
+ * one, writes to a terminal take the latch, too.
  * Crash: a process killed in a long write leaves its line torn and the latch
  * in its name; the next one steals it.
  *
@@ -67,22 +68,33 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-static void clear_bar(int fd)
+/* Of the header's word `bar`. */
+enum { SHOWN = 1, STANDS = 2 };  /* there is one now; it is what the line shows */
+
+static bool beside_bar(int fd)
+{
+	return actor && atomic_load(&actor->shm->h->bar) && isatty(fd);
+}
+
+/* Latched. */
+static void clear_bar(mp_word *bar, int fd)
 {
 	static const char clear[] = "\r\033[K";
-	mp_word *bar = &actor->shm->h->bar;
-	if (atomic_load_explicit(bar, memory_order_relaxed) && isatty(fd) && atomic_exchange(bar, 0))
+	if (atomic_load(bar) & STANDS) {
 		write_all(fd, clear, sizeof clear - 1);
+		atomic_store(bar, SHOWN);
+	}
 }
 
 static int write_whole(int fd, const char *p, size_t n)
 {
-	mp_self *me = actor && stream_like(fd) ? actor : NULL;
+	bool beside = beside_bar(fd);
+	mp_self *me = actor && (beside || stream_like(fd)) ? actor : NULL;
 	int rc;
-	if (actor)
-		clear_bar(fd);
 	if (me)
 		mp_latch_hold(me, &me->shm->h->stdio);
+	if (beside)
+		clear_bar(&me->shm->h->bar, fd);
 	rc = write_all(fd, p, n);
 	if (me)
 		mp_unlatch(me, &me->shm->h->stdio);
@@ -97,9 +109,17 @@ void mp_stdio_error(const char *text, size_t len)
 
 void mp_stdio_bar(const char *text, size_t len)
 {
-	mp_stdio_error(text, len);
-	if (actor && len && text[len - 1] != '\n')
-		atomic_store(&actor->shm->h->bar, 1);
+	bool over = len && text[len - 1] == '\n';
+	fflush(stderr);
+	if (!actor || !isatty(STDERR_FILENO)) {
+		write_whole(STDERR_FILENO, text, len);
+		return;
+	}
+	mp_self *me = actor;
+	mp_latch_hold(me, &me->shm->h->stdio);
+	write_all(STDERR_FILENO, text, len);
+	atomic_store(&me->shm->h->bar, over ? 0 : SHOWN | STANDS);
+	mp_unlatch(me, &me->shm->h->stdio);
 }
 
 /* ---- streams of whole lines --------------------------------------------------- */

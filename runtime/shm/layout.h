@@ -171,7 +171,7 @@ typedef struct mp_header {
 	mp_word objs_hint;            /* no free entry lies below (a hint) */
 	mp_word chunks_hint;          /* no free chunk lies below (a hint) */
 	mp_word collections;          /* begun so far, twice: see collect.c */
-	mp_word bar;                  /* 1: a line to be cleared stands on the terminal (a hint) */
+	mp_word bar;                  /* what is known of a bar on the terminal: see stdio.c (a hint) */
 	_Atomic int32_t warm;         /* allocated chunks that are free (a hint) */
 	mp_word processes;            /* counts process objects: their serial number */
 
