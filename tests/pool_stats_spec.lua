@@ -4,7 +4,7 @@ local mp = require "mp"
 local support = require "tests.support"
 local eventually = support.eventually
 
-local kinds = { "process" }
+local kinds = { "process", "thread" }
 
 local function numbers(n)
   local list = {}
@@ -213,13 +213,14 @@ describe("stats as text", function()
   it("are a table for people, also after they have travelled", function()
     local pool <close> = mp.Pool { processes = 2, name = "crew" }
     pcall(pool.map, pool, function(i) return i == 3 and error "no" or i end, numbers(1234))
+    eventually(function() return pool:stats().workers[1].pid and pool:stats().workers[2].pid end)
     local q = mp.Queue()
     q:put(pool:stats())
     local lines = {}
     for line in tostring(q:get()):gmatch "[^\n]+" do lines[#lines + 1] = line end
     assert.equal("crew: 2 workers, 1,234 tasks (1 failed), 0 running, 0 waiting", lines[1])
     assert.truthy(lines[2]:find "^worker +pid +tasks +busy +idle +memory +restarts$", lines[2])
-    local row = "^ +%d +%d+ +[%d,]+ +%d+%.%d+ s +%d+%% +%d+%.%d+ s +%d+%.%d MiB +0$"
+    local row = "^ +%d +%d+ +[%d,]+ +%d+%.%d+ s +[%d-]+%%? +%d+%.%d+ s +%d+%.%d MiB +0$"
     assert.truthy(lines[3]:find(row), lines[3])
     assert.truthy(lines[4]:find(row), lines[4])
     assert.equal("slowest:", lines[5])
