@@ -69,7 +69,7 @@ function M.worker(b, number)
   if since == 0 then return nil end
   local now, busy = M.now(), b[at + BUSY]
   local id, state = core.task_state(b, number)
-  if state then busy = busy + math.max(0, now - b[at + BEGAN]) end
+  if state == "running" then busy = busy + math.max(0, now - b[at + BEGAN]) end
   return { pid = b[at + PID], tasks = b[at + TASKS], busy = busy / 1e9,
            idle = math.max(0, now - since - busy) / 1e9,
            task = state == "running" and id or nil }
