@@ -808,7 +808,10 @@ describe("deadlock detection", function()
       p:submit(function() lock:acquire() end):result()]], seconds = 60 }
     assert.equal(3, r.status, r.err .. r.out)
     assert.truthy(r.err:find("deadlock: ", 1, true), r.err)
-    assert.truthy(r.err:find "Pool%-1:%d %(%d+%) +Lock #%d+ +main", r.err)
+    assert.truthy(r.err:find "\n  main %(%d+%) +a pool's result ", r.err)
+    assert.truthy(r.err:find "\n  Pool%-1:%d %(%d+%) +Lock #%d+ +main", r.err)
+    assert.truthy(r.err:find "\n  and 2 of pools, which have nothing to do\n", r.err)
+    assert.equal(6, select(2, r.err:gsub("\n", "")), r.err)
   end)
 
   it("says nothing of an idle pool, whatever its creator does", function()

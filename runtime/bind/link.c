@@ -1,8 +1,9 @@
 /* link: what flows are made of, on the table mp.core; not for scripts.
  *
- *   core.link([cap]) -> q       a Queue whose capacity counts items in work,
+ *   core.link([cap], [role]) -> q   a Queue whose capacity counts items in work,
  *                               and which has closed to readers only when no
  *                               other worker holds an item of it
+ *                               role: "tasks" or "results" of a pool, for reports
  *   q:lease(max, [timeout])     see queue.c
  *   core.commit(q1, list1, …)   everything leased is finished and all of the
  *                               lists (n is honoured) are put, in one store:
@@ -17,14 +18,17 @@ static int core_link(lua_State *L)
 {
 	static const char call[] = "core.link";
 	mp_handle h;
+	static const char *const roles[] = { "link", "tasks", "results", NULL };
+	static const uint32_t marks[] = { 0, MP_Q_TASKS, MP_Q_RESULTS };
 	lua_Integer cap = luaL_optinteger(L, 1, 0);
+	uint32_t mark = marks[luaL_checkoption(L, 2, "link", roles)];
 	if (cap < 0)
 		mp_misuse(L, call, "cap must not be negative, got %I",
 		          (LUAI_UACINT)cap);
 	mp_state *st = mp_state_of(L);
 	mp_self *me = mp_state_self(L, st, call);
 	int rc = mp_queue_create(me, (uint64_t)cap,
-	                         MP_Q_COUNT_LEASED | MP_Q_DRAIN_ALL, &h);
+	                         MP_Q_COUNT_LEASED | MP_Q_DRAIN_ALL | mark, &h);
 	if (rc != MP_OK)
 		return mp_fail(L, rc, call);
 	mp_ref_push(L, st, h, true);

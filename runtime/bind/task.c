@@ -15,6 +15,8 @@
  *   core.task_condemn(board, k, id) -> boolean: worker k, which runs this task,
  *                             will not hand it over
  *   core.task_state(board, k) -> nil | id, "running" | "finishing" | "condemned"
+ *   core.serve()              who calls it is a supervisor: reports of deadlocks
+ *                             pass over it
  *   core.task_leave(board, n) so many workers are to leave
  *   core.task_next(board, ns) deadlines are looked at next then; to be called
  *                             before a look that must miss none
@@ -309,6 +311,12 @@ static mp_board_word *all_at(lua_State *L, const char *call)
 	if (!mp_board_workers(r->body))
 		mp_misuse(L, call, "the board has no worker 1");
 	return mp_board_line(r->body, 0);
+}
+
+static int core_serve(lua_State *L)
+{
+	atomic_store(&upvalue(L, "core.serve")->st->me->slot->serves, 1);
+	return 0;
 }
 
 static int core_task_leave(lua_State *L)
@@ -693,6 +701,7 @@ static const luaL_Reg functions[] = {
 	{ "task_withdraw", core_task_withdraw },
 	{ "task_condemn", core_task_condemn },
 	{ "task_state", core_task_state },
+	{ "serve", core_serve },
 	{ "task_leave", core_task_leave },
 	{ "task_next", core_task_next },
 	{ "can_send", core_can_send },

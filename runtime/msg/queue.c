@@ -32,6 +32,8 @@ static int init(mp_self *me, void *body, void *arg)
 	return MP_OK;
 }
 
+uint32_t mp_queue_flags(const mp_queue *q) { return q->flags; }
+
 static enum mp_type type_of(uint32_t flags)
 {
 	return flags & MP_Q_JOINABLE ? MP_T_JOINABLE_QUEUE

@@ -73,7 +73,9 @@ enum { MP_Q_COUNT_LEASED = 1,  /* capacity counts items in work */
        MP_Q_DRAIN_ALL = 2,     /* closed to readers only when nothing is leased to others */
        MP_Q_JOINABLE = 4,      /* get leases until task_done; implies DRAIN_ALL */
        MP_Q_SIMPLE = 8,        /* by another name */
-       MP_Q_PIPE = 16 };       /* one direction of a pipe: waits are RECV and SEND */
+       MP_Q_PIPE = 16,         /* one direction of a pipe: waits are RECV and SEND */
+       MP_Q_TASKS = 32,        /* a pool's tasks, its results: for reports */
+       MP_Q_RESULTS = 64 };
 
 typedef struct mp_queue mp_queue;
 
@@ -154,6 +156,8 @@ int mp_queue_commit(mp_self *me, mp_batch *batches, uint32_t n, int64_t deadline
  * free() (*data), handle list stripped. */
 int mp_queue_peek(mp_self *me, mp_queue *q, unsigned char **data, size_t *len);
 /* drop: with what is inside, and, of a joinable queue, what comes back. */
+/* What it was made with, MP_Q_*. */
+uint32_t mp_queue_flags(const mp_queue *q);
 void mp_queue_close(mp_self *me, mp_queue *q, bool drop);
 bool mp_queue_closed(const mp_queue *q);
 

@@ -15,6 +15,7 @@
 
 #include "../base/clock.h"
 #include "../msg/pipe.h"
+#include "../msg/queue.h"
 
 #define SHOWN 20u  /* rows at most */
 #define CELL  96
@@ -29,6 +30,19 @@ static void who(const mp_shm *s, mp_aid aid, char *to)
 
 /* ---- the table ------------------------------------------------------------------- */
 
+static uint32_t queue_flags(const mp_shm *s, const mp_stuck *st)
+{
+	const mp_queue *q = st->what == MP_W_GET ? mp_queue_body(s, st->object) : NULL;
+	return q ? mp_queue_flags(q) : 0;
+}
+
+/* Does it wait for work, or look after who does? It is not what is to be
+ * mended. */
+static bool only_serves(const mp_shm *s, const mp_stuck *st)
+{
+	return queue_flags(s, st) & MP_Q_TASKS || atomic_load(&mp_slot_of(s, st->aid)->serves);
+}
+
 static void object(const mp_shm *s, const mp_stuck *st, char *to)
 {
 	static const char *const before[] = {
@@ -40,6 +54,8 @@ static void object(const mp_shm *s, const mp_stuck *st, char *to)
 	                 ? before[st->what] : "";
 	if (st->what == MP_W_ANY)
 		strcpy(to, "one of several");
+	else if (queue_flags(s, st) & MP_Q_RESULTS)
+		strcpy(to, "a pool's result");
 	else if (st->what == MP_W_JOIN)
 		snprintf(to, CELL, "end of %.63s", mp_slot_of(s, st->on)->name);
 	else
@@ -124,11 +140,17 @@ static const char *circle_advice(const bool *seen)
 
 static void print_help(FILE *f, const mp_shm *s, const mp_deadlock *d)
 {
-	bool seen[MP_W_OUTSIDE + 1] = { false }, copies = false, said = false;
+	bool seen[MP_W_OUTSIDE + 1] = { false }, copies = false, said = false, results = false;
 	const char *one;
 	for (uint32_t i = 0; i < d->n; i++) {
 		const mp_stuck *st = &d->who[i];
 		bool own = st->what == MP_W_RECV && mp_pipe_own_copy(s, st->object, st->aid);
+		if (only_serves(s, st))
+			continue;
+		if (queue_flags(s, st) & MP_Q_RESULTS) {
+			results = true;
+			continue;
+		}
 		copies = copies || own;
 		seen[st->what] = seen[st->what] || !own;
 	}
@@ -140,6 +162,8 @@ static void print_help(FILE *f, const mp_shm *s, const mp_deadlock *d)
 			fprintf(f, "  help: %s\n", advice[k]);
 			said = true;
 		}
+	if (!said && !one && !copies && results)
+		one = "the task needs what only who waits for it can give: do that first, or wait with a timeout";
 	if (!said && !one && !copies)
 		one = seen[MP_W_ANY]
 		      ? "nobody is left to make any of what is watched ready: wait with a timeout" : joins;
@@ -161,20 +185,25 @@ static void print_head(FILE *f, const mp_deadlock *d)
 
 char *mp_deadlock_text(const mp_shm *s, const mp_deadlock *d)
 {
-	uint32_t n = d->n < SHOWN ? d->n : SHOWN;
-	row *rows = calloc(n + 1, sizeof *rows);
+	uint32_t n = 0, idle = 0;
+	row *rows = calloc(SHOWN + 1, sizeof *rows);
 	int64_t now = mp_now();
 	char *text = NULL;
 	size_t len;
 	FILE *f = rows ? open_memstream(&text, &len) : NULL;
 	if (f) {
 		rows[0] = (row){ { "process", "waits for", "held by", "since", "at" } };
-		for (uint32_t i = 0; i < n; i++)
-			fill(s, &d->who[i], now, &rows[i + 1]);
+		for (uint32_t i = 0; i < d->n; i++)
+			if (only_serves(s, &d->who[i]))
+				idle++;
+			else if (n < SHOWN)
+				fill(s, &d->who[i], now, &rows[++n]);
 		print_head(f, d);
 		print_table(f, rows, n + 1);
-		if (d->n > n)
-			fprintf(f, "  and %u more\n", d->n - n);
+		if (d->n > n + idle)
+			fprintf(f, "  and %u more\n", d->n - n - idle);
+		if (idle)
+			fprintf(f, "  and %u of pools, which have nothing to do\n", idle);
 		print_help(f, s, d);
 		if (fclose(f)) {
 			free(text);

@@ -98,7 +98,7 @@ typedef struct mp_slot {
 	mp_word asked;               /* a thread is to end: generation of the slot << 16 | signal; 0: no */
 
 	_Alignas(64) mp_word commit; /* 1: this actor's transaction has happened */
-	uint32_t pad1;
+	mp_word serves;              /* 1: it only looks after others; reports pass over it */
 	_Atomic int64_t signalled;   /* CLOCK_MONOTONIC ns: somebody sent it a signal then */
 	uint32_t pad2[12];
 

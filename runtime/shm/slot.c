@@ -65,6 +65,7 @@ static void reset(mp_slot *sl, uint32_t gen, uint32_t kind)
 	atomic_store(&sl->asked, 0);
 	atomic_store(&sl->signalled, 0);
 	atomic_store(&sl->commit, 0);
+	atomic_store(&sl->serves, 0);
 	atomic_store(&sl->wait.what, MP_W_NONE);
 	sl->name[0] = 0;
 }

@@ -61,7 +61,7 @@ function Client.new(o)
     foreign = false, broken = false, terminated = false, closed = false, ended = false,
     next_id = 0, workers = {}, deaths = {}, exits = { n = 0 } }, Client)
   self.spec = {
-    name = o.name, kind = o.kind, tasks = core.link(), results = core.link(),
+    name = o.name, kind = o.kind, tasks = core.link(0, "tasks"), results = core.link(0, "results"),
     control = mp.Queue(), codes = mp.Dict(),
     board = board.new(math.max(o.processes, o.most)), creator = me(),
     initializer = o.initializer, initargs = o.initargs, on_exit = o.on_exit,

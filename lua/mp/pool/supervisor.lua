@@ -271,6 +271,7 @@ end
 local M = {}
 
 function M.main(spec, target, adopted)
+  core.serve()
   local self = setmetatable({ spec = spec, target = target, workers = {}, n = 0, refused = 0,
                               dead_early = 0, complete = target == 0 }, Supervisor)
   for number, p in pairs(adopted or {}) do self:adopt(number, p) end
