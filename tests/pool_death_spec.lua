@@ -33,7 +33,7 @@ end
 
 -- In a task: the worker kills itself.
 local function die(signal)
-  os.execute(("kill -%s $PPID"):format(signal or "KILL"))
+  os.execute(("kill -%s %d"):format(signal or "KILL", mp.getpid()))
   mp.sleep(60)
 end
 
@@ -78,7 +78,7 @@ end
 
 local function pids_of(p)
   local pids = {}
-  for i, w in ipairs(p:stats().workers) do pids[i] = w.pid end
+  for _, w in ipairs(p:stats().workers) do pids[#pids + 1] = w.pid end
   return pids
 end
 
@@ -186,7 +186,7 @@ describe("a worker's death", function()
 
   -- what -> what loading does
   for what, at_load in pairs { exit = "os.exit(5)", error = "error 'not here'",
-                               crash = ("os.execute 'kill -%s $PPID' require 'mp'.sleep(60)")
+                               crash = ("os.execute('kill -%s ' .. require 'mp'.getpid()) require 'mp'.sleep(60)")
                                        :format(ASAN and "KILL" or "SEGV") } do
     it("Y05: " .. what .. " while a task is read costs that task", function()
       local p, m, undo = module(what, at_load, function() return pool(2) end)
@@ -563,8 +563,13 @@ describe("the creator's death", function()
       local running = mp.Queue()
       for _ = 1, 2 do p:submit(function() running:put(1) while true do end end) end
       running:get() running:get()
-      while #p:stats().workers < 3 do mp.sleep(0.01) end
-      for _, w in ipairs(p:stats().workers) do out:write(w.pid, "\n") end
+      local pids
+      repeat
+        mp.sleep(0.01)
+        pids = {}
+        for _, w in ipairs(p:stats().workers) do pids[#pids + 1] = w.pid end
+      until #pids == 3
+      out:write(table.concat(pids, "\n"), "\n")
       for _, c in ipairs(mp.active_children()) do out:write(c.pid, "\n") end
       out:close()
       os.execute "kill -9 $PPID"
@@ -584,9 +589,7 @@ describe("the creator's death", function()
       local running = mp.Queue()
       for _ = 1, 2 do inner:submit(function() running:put(1) while true do end end) end
       running:get() running:get()
-      while #inner:stats().workers < 3 do mp.sleep(0.01) end
-      local pids = {}
-      for i, w in ipairs(inner:stats().workers) do pids[i] = w.pid end
+      local pids = full(inner, 3)
       pids[4] = mp.active_children()[1].pid
       out:put(pids)
       mp.sleep(60)

@@ -465,7 +465,7 @@ describe("an initializer", function()
   end)
 
   for what, fails in pairs { error = "error 'no such file'", table = "error { code = 7 }",
-                             exit = "os.exit(4)", death = "os.execute 'kill -9 $PPID' mp.sleep(60)" } do
+                             exit = "os.exit(4)", death = "os.execute('kill -9 ' .. mp.getpid()) mp.sleep(60)" } do
     it("AA07: that fails by " .. what .. " is told once, and ends the pool", function()
       local r = support.mprun { support.script(([[
         local mp = require "mp"
@@ -620,6 +620,15 @@ describe("nesting", function()
     end))
   end)
 
+  it("AA33: a thread may make a pool", function()
+    local t = mp.Thread { target = function()
+      local p <close> = mp.Pool(2)
+      return p:map(square, numbers(4))
+    end }
+    t:start()
+    assert.same(squares(4), t:result(30))
+  end)
+
   it("AA16, AA17: to terminate one ends all below it, four levels", function()
     local pids = mp.Queue()
     local function tree(depth)
@@ -690,7 +699,9 @@ describe("terminate", function()
   it("AA44: 200 pools that come and go leave no descriptor, process or memory", function()
     local function descriptors()
       local n = 0
-      for _ in io.popen("ls /proc/" .. mp.getpid() .. "/fd"):lines() do n = n + 1 end
+      local pipe = io.popen("ls /proc/" .. mp.getpid() .. "/fd")
+      for _ in pipe:lines() do n = n + 1 end
+      pipe:close()
       return n
     end
     local function cycle(i)
@@ -698,12 +709,11 @@ describe("terminate", function()
       assert.equal(4, p:apply(square, { 2 }))
       if i % 2 == 0 then p:close() else p:terminate() end
       assert.is_true(p:join(30))
+      if i % 10 == 0 then collectgarbage() end
     end
-    for i = 1, 10 do cycle(i) end
-    collectgarbage()
+    for i = 1, 20 do cycle(i) end
     local fds, memory, children = descriptors(), support.arena(), #mp.active_children()
     for i = 1, 200 do cycle(i) end
-    collectgarbage()
     assert.is_true(descriptors() <= fds)
     assert.equal(children, #mp.active_children())
     assert.is_true(support.arena() <= memory + (1 << 20))
