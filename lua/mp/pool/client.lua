@@ -273,6 +273,13 @@ function Client:untold_death(number, p)
   end
 end
 
+-- Every worker has ended. The task that one was ended with came back after the
+-- others were thrown away, and may be large.
+function Client:leave_tasks()
+  self.ended = true
+  self.tasks:close(true)
+end
+
 -- The supervisor has ended. One that was killed gets a successor, which goes
 -- on with the workers there are.
 function Client:supervisor_ended()
@@ -281,7 +288,7 @@ function Client:supervisor_ended()
   self:take_in()
   if self.supervisor ~= p then return end  -- what was taken in said so, too
   if p.exitcode == 0 then
-    self.ended = true
+    self:leave_tasks()
     self:fail_all(end_of(self, "PoolTerminated", self.terminated and "the pool was terminated"
       or "the pool has ended"))
     return
@@ -302,7 +309,7 @@ end
 function Client:end_workers()
   for _, w in pairs(self.workers) do pcall(w.process.kill, w.process) end
   for _, w in pairs(self.workers) do pcall(w.process.join, w.process) end
-  self.ended = true
+  self:leave_tasks()
   self:take_in()
   self:fail_all(end_of(self, "PoolTerminated", "the pool was terminated"))
 end
