@@ -23,6 +23,7 @@
  *   core.resident([pid])      bytes of memory of a process, or this one; 0: not
  *                             known. A worker's own is noted on the board
  *   core.can_send(call, v)    raises where v cannot travel
+ *   core.encoded(call, v)     the same; the bytes that v would travel as
  *
  * of a worker:
  *   core.task_open{tasks=, results=, board=, number=k, creator=process, thread=}
@@ -57,6 +58,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../codec/pack.h"
 #include "../msg/board.h"
 #include "../proc/process.h"
 #include "../shm/bell.h"
@@ -340,6 +342,14 @@ static int core_can_send(lua_State *L)
 	mp_encoded e;
 	mp_encode(L, upvalue(L, pool)->st->codec, 2, 1, luaL_checkstring(L, 1), &e);
 	return 0;
+}
+
+static int core_encoded(lua_State *L)
+{
+	mp_encoded e;
+	mp_encode(L, upvalue(L, pool)->st->codec, 2, 1, luaL_checkstring(L, 1), &e);
+	mp_pack_push(L, &e);
+	return 1;
 }
 
 static int core_resident(lua_State *L)
@@ -705,6 +715,7 @@ static const luaL_Reg functions[] = {
 	{ "task_leave", core_task_leave },
 	{ "task_next", core_task_next },
 	{ "can_send", core_can_send },
+	{ "encoded", core_encoded },
 	{ "resident", core_resident },
 	{ "task_open", core_task_open },
 	{ "task_take", core_task_take },

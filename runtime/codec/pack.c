@@ -23,18 +23,23 @@ static int join(lua_State *L)
 	return 1;
 }
 
+void mp_pack_push(lua_State *L, mp_encoded *m)
+{
+	if (m->nparts == 1) {
+		lua_pushlstring(L, m->parts[0].data, m->len);
+	} else {  /* a finalizer that packs would overwrite what is not copied yet */
+		lua_pushlightuserdata(L, m);
+		mp_call_quietly(L, join, 1);
+	}
+}
+
 int mp_pack(lua_State *L)
 {
 	mp_encoded m;
 	int n = lua_gettop(L);
 	mp_codec *c = mp_codec_of(L, NULL);
 	mp_encode_plain(L, c, 1, n, "mp.pack", &m);
-	if (m.nparts == 1) {
-		lua_pushlstring(L, m.parts[0].data, m.len);
-	} else {  /* a finalizer that packs would overwrite what is not copied yet */
-		lua_pushlightuserdata(L, &m);
-		mp_call_quietly(L, join, 1);
-	}
+	mp_pack_push(L, &m);
 	return 1;
 }
 
