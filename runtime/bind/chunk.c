@@ -21,6 +21,7 @@
 #include "bind.h"
 
 #define HASTE (50 * 1000)   /* ns: less than this between two looks at the clock: look less often */
+#define MOST 65535          /* arguments, as in lua/mp/pool/check.lua */
 #define ROOM (1 << 24)      /* elements, at most, before it is known that there are so many */
 #define RARELY 64           /* items between two looks, at most */
 
@@ -46,7 +47,7 @@ static int spread(lua_State *L)
 	if (lua_rawget(L, list) == LUA_TNUMBER)
 		n = lua_tointeger(L, -1);
 	lua_pop(L, 1);
-	if (n < 0 || n > 250)
+	if (n < 0 || n > MOST)
 		luaL_error(L, "%s: %I arguments are too many", call, (LUAI_UACINT)n);
 	luaL_checkstack(L, (int)n, call);
 	for (lua_Integer i = 1; i <= n; i++)

@@ -14,6 +14,7 @@ local core = require "mp.core"
 local remote = require "mp.error"
 local board = require "mp.pool.board"
 local callbacks = require "mp.pool.callbacks"
+local check = require "mp.pool.check"
 local code = require "mp.pool.code"
 local mode = require "mp.pool.mode"
 local stats = require "mp.pool.stats"
@@ -350,7 +351,7 @@ function Client:until_started()
   while not self.started and not self.broken and not self.ended do self:await() end
   if self.started then return end  -- what is wrong since then, tasks will tell
   self:join()
-  error("mp.Pool: " .. self.broken.message, 4)
+  check.fail("mp.Pool", "%s", self.broken.message)
 end
 
 -- ending ---------------------------------------------------------------------------------

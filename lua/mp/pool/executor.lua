@@ -23,8 +23,8 @@ local methods = {}
 
 local function open(ex, call)
   local c = pool.of(ex, call)
-  if c.broken then fail(3, call, "the pool is broken: %s", c.broken.message) end
-  if c.closed then fail(3, call, "the executor was shut down; it takes no new tasks") end
+  if c.broken then fail(call, "the pool is broken: %s", c.broken.message) end
+  if c.closed then fail(call, "the executor was shut down; it takes no new tasks") end
   return c
 end
 
@@ -54,7 +54,7 @@ end
 local function check_options(o, call)
   for key in pairs(o) do
     if not OPTIONS[key] then
-      fail(3, call, "unknown option '%s' (there are buffersize, chunksize, progress and timeout)", key)
+      fail(call, "unknown option '%s' (there are buffersize, chunksize, progress and timeout)", key)
     end
   end
 end
@@ -89,7 +89,7 @@ end
 function methods:map(f, ...)
   local call = "Executor:map"
   local c = open(self, call)
-  check.callable(f, call, 3)
+  check.callable(f, call)
   local inputs = table.pack(...)
   local o = {}
   while inputs.n > 1 and inputs[inputs.n] == nil do inputs.n = inputs.n - 1 end  -- no options
@@ -98,9 +98,9 @@ function methods:map(f, ...)
     inputs.n = inputs.n - 1
     check_options(o, call)
   end
-  if inputs.n == 0 then fail(2, call, "expected a list or an iterator function") end
-  check.timeout(o.timeout, call, 3)
-  options.check_progress(o.progress, call, 2)
+  if inputs.n == 0 then fail(call, "expected a list or an iterator function") end
+  check.timeout(o.timeout, call)
+  options.check_progress(o.progress, call)
   local sources = {}
   for i = 1, inputs.n do sources[i] = source.new(inputs[i], call) end
   local one = sources[1]
@@ -108,10 +108,10 @@ function methods:map(f, ...)
     one = source.new(zip(sources), call)
     one.n = shortest(sources)
   end
-  local buffer = check.count(o.buffersize, 1, call, "buffersize", 2)
+  local buffer = check.count(o.buffersize, 1, call, "buffersize")
   return imap.new(self, c, call, f, one, {
     ordered = true, star = #sources > 1,
-    chunksize = check.count(o.chunksize, 1, call, "chunksize", 2),
+    chunksize = check.count(o.chunksize, 1, call, "chunksize"),
     buffer = buffer or c.buffer, unbound = not buffer and not c.buffer and sources[1].n ~= nil,
     timeout = c.timeout, retries = c.retries > 0 and c.retries or nil, within = o.timeout,
     progress = o.progress and progress.new(o.progress, one.n, c.name),
@@ -124,7 +124,7 @@ function methods:shutdown(wait, cancel_futures)
   local c = pool.of(self, call)
   if type(wait) == "table" then wait, cancel_futures = wait.wait, wait.cancel_futures end
   if wait ~= nil and type(wait) ~= "boolean" then
-    fail(2, call, "wait must be true or false, got %s", type(wait))
+    fail(call, "wait must be true or false, got %s", type(wait))
   end
   if not c.closed then c:close() end
   if cancel_futures then c:cancel_waiting() end
@@ -142,7 +142,7 @@ function Executor.__index(ex, key)
 end
 
 function Executor.__newindex(_, key)
-  fail(2, "Executor", "field %s cannot be set", tostring(key))
+  fail("Executor", "field %s cannot be set", tostring(key))
 end
 
 -- A script that Ctrl-C ends waits for nothing.

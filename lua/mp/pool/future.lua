@@ -168,10 +168,10 @@ end
 
 local function demand(f, call)
   if getmetatable(f) ~= Future then
-    error(("%s: expected a Future, got %s (call it with a colon)"):format(call, type(f)), 3)
+    check.fail(call, "expected a Future, got %s (call it with a colon)", type(f))
   end
   if f.client.foreign then
-    error(("%s: this Future belongs to the process that submitted the task"):format(call), 3)
+    check.fail(call, "this Future belongs to the process that submitted the task")
   end
 end
 
@@ -196,7 +196,7 @@ local function look(f)
 end
 
 local function get(f, timeout, call)
-  check.timeout(timeout, call, 3)
+  check.timeout(timeout, call)
   if not await(f, timeout) then return nil, "timeout" end
   if f.error then remote.raise(f.error) end
   if f.n == 1 then return f[1] end
@@ -215,14 +215,14 @@ end
 
 function Future:exception(timeout)
   demand(self, "Future:exception")
-  check.timeout(timeout, "Future:exception", 3)
+  check.timeout(timeout, "Future:exception")
   if not await(self, timeout) then return nil, "timeout" end
   return self.error
 end
 
 function Future:wait(timeout)
   demand(self, "AsyncResult:wait")
-  check.timeout(timeout, "AsyncResult:wait", 3)
+  check.timeout(timeout, "AsyncResult:wait")
   if not await(self, timeout) then return nil, "timeout" end
   return true
 end
@@ -243,7 +243,7 @@ function Future:successful()
   demand(self, "AsyncResult:successful")
   look(self)
   if self.state == "pending" then
-    error("AsyncResult:successful: the task is not over; wait for it, or ask ready()", 2)
+    check.fail("AsyncResult:successful", "the task is not over; wait for it, or ask ready()")
   end
   return self.state == "done"
 end
@@ -273,7 +273,7 @@ end
 function Future:cancel(by_force)
   demand(self, "Future:cancel")
   if by_force ~= nil and type(by_force) ~= "boolean" then
-    error(("Future:cancel: force must be true or false, got %s"):format(type(by_force)), 2)
+    check.fail("Future:cancel", "force must be true or false, got %s", type(by_force))
   end
   look(self)
   if self.state ~= "pending" then return self.state == "cancelled" end
@@ -294,7 +294,7 @@ M.force = force
 
 function Future:add_done_callback(f)
   demand(self, "Future:add_done_callback")
-  check.callable(f, "Future:add_done_callback", 3)
+  check.callable(f, "Future:add_done_callback")
   if self.state ~= "pending" then
     callbacks.due(self, f, self)
     return callbacks.run()

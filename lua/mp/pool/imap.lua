@@ -20,7 +20,7 @@ local mode = require "mp.pool.mode"
 local progress = require "mp.pool.progress"
 
 local mp = core.mp
-local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
+local AUTO, STAR, LOST = mode.AUTO, mode.STAR, mode.LOST
 
 local AHEAD = 4            -- chunks a worker
 local TARGET = 1e6         -- ns that a chunk shall take
@@ -43,15 +43,10 @@ function Job:room()
 end
 
 function Job:send(items, k)
-  local client, first = self.client, self.sent + 1
-  local bytes
+  local first = self.sent + 1
   self.in_work = self.in_work + k
-  if k == 1 then
-    bytes = client:send(self.call, self.id, self.code, self.how | ALONE, first, items[1], self.timeout,
-                        self.retries)
-  else
-    bytes = client:send(self.call, self.id, self.code, self.how, first, items, self.timeout, self.retries)
-  end
+  if k == 1 then items = items[1] end
+  local bytes = map.send(self, self.call, self.how, first, items, k)
   self.sent = first + k - 1
   if self.how & AUTO ~= 0 then self.chunk = map.fit(self.chunk, k, bytes) end
 end
@@ -63,7 +58,6 @@ function Job:refused(items, k, e)
     self.sent = self.sent + 1
     self.in_work = self.in_work + 1
     self.client.stats:add_lost(1)
-    e = check.unsent_item(e, self.call, self.sent, true)
     self:put(self.sent, false, remote.new { name = "Error", message = e, value = e, traceback = "" })
     return
   end
@@ -242,8 +236,8 @@ end
 local function give(job, r)
   if not r[1] then remote.raise(r[2]) end
   if r[2] == nil then
-    error(("%s: the function gave nil for item %d, which would end the loop; return false, "
-           .. "or use map"):format(job.call, job.taken), 0)
+    check.fail(job.call, "the function gave nil for item %d, which would end the loop; return "
+               .. "false, or use map", job.taken)
   end
   return r[2]
 end
@@ -321,11 +315,11 @@ end
 
 function Iterator:next(timeout)
   if getmetatable(self) ~= Iterator then
-    error(("imap:next: expected an imap, got %s (call it with a colon)"):format(type(self)), 2)
+    check.fail("imap:next", "expected an imap, got %s (call it with a colon)", type(self))
   end
-  check.timeout(timeout, "imap:next", 3)
+  check.timeout(timeout, "imap:next")
   if self.job.client.foreign then
-    error("imap:next: this imap belongs to the process that began it", 2)
+    check.fail("imap:next", "this imap belongs to the process that began it")
   end
   return in_time(self, timeout)
 end
@@ -333,7 +327,7 @@ end
 function Iterator:__call()
   local job = self.job
   if job.client.foreign then
-    error(job.call .. ": this imap belongs to the process that began it", 2)
+    check.fail(job.call, "this imap belongs to the process that began it")
   end
   return (in_time(self))
 end
@@ -362,9 +356,7 @@ function M.new(pool, client, call, f, source, o)
     unbound = o.unbound, chunk = auto and 1 or o.chunksize or 1,
     how = (auto and AUTO or 0) | (o.star and STAR or 0), sent = 0, taken = 0, last = 0,
     in_work = 0, arrived = 0, failed = 0, ready = {}, feeds = true, progress = o.progress }, Job)
-  local ok, code = pcall(client.code.keep, client.code, f)
-  if not ok then check.fail(3, call, "%s", check.unsent(code, call, 0):sub(#call + 3)) end
-  job.code = code
+  job.code = client.code:keep(f, call)
   client:add(job, true)
   job:feed()
   local it = setmetatable({ job = job, pool = pool, deadline = o.within and mp.time() + o.within },

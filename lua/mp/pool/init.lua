@@ -35,9 +35,9 @@ local function of(pool, call)
   local c = type(pool) == "table" and rawget(pool, "client")
   local what = call:match "%w+"
   local a = what == "Executor" and "an" or "a"
-  if not c then fail(3, call, "expected %s %s, got %s (call it with a colon)", a, what, type(pool)) end
+  if not c then fail(call, "expected %s %s, got %s (call it with a colon)", a, what, type(pool)) end
   if c.foreign then
-    fail(3, call, "this %s belongs to the process that made it; make one here, or send the work there",
+    fail(call, "this %s belongs to the process that made it; make one here, or send the work there",
          what)
   end
   return c
@@ -45,9 +45,9 @@ end
 
 local function open(pool, call)
   local c = of(pool, call)
-  if c.broken then fail(3, call, "the pool is broken: %s", c.broken.message) end
-  if c.terminated then fail(3, call, "the pool was terminated") end
-  if c.closed then fail(3, call, "the pool is closed") end
+  if c.broken then fail(call, "the pool is broken: %s", c.broken.message) end
+  if c.terminated then fail(call, "the pool was terminated") end
+  if c.closed then fail(call, "the pool is closed") end
   return c
 end
 
@@ -56,7 +56,7 @@ end
 local OFTEN = 63  -- who only ever submits takes in results each 32nd time
 
 local function submit(c, call, f, timeout, retries, args, n)
-  check.callable(f, call, 2)
+  check.callable(f, call)
   local fut, job = future.new(c, f, args, n)
   local code, holds = c.code:once(f)
   fut.holds = holds
@@ -73,14 +73,6 @@ local function submit(c, call, f, timeout, retries, args, n)
   return fut
 end
 
-local function arguments(args, call)
-  if args == nil then return {}, 0 end
-  if type(args) ~= "table" then
-    fail(3, call, "args must be a list of arguments, got %s", type(args))
-  end
-  return args, args.n or #args
-end
-
 function Pool:submit(f, ...)
   local c = open(self, "Pool:submit")
   return submit(c, "Pool:submit", f, c.timeout, c.retries, { ... }, select("#", ...))
@@ -95,31 +87,42 @@ end
 
 function Pool:apply(f, args)
   local c = open(self, "Pool:apply")
-  local list, n = arguments(args, "Pool:apply")
+  local list, n = check.arguments(args, "Pool:apply", "args")
   return submit(c, "Pool:apply", f, c.timeout, c.retries, list, n):get()
 end
 
 local function check_callbacks(call, callback, error_callback)
-  check.optional_callable(callback, call, "callback", 4)
-  check.optional_callable(error_callback, call, "error_callback", 4)
+  check.optional_callable(callback, call, "callback")
+  check.optional_callable(error_callback, call, "error_callback")
 end
 
 function Pool:apply_async(f, args, callback, error_callback)
   local call = "Pool:apply_async"
   local c = open(self, call)
-  local list, n = arguments(args, call)
+  local list, n = check.arguments(args, call, "args")
   check_callbacks(call, callback, error_callback)
   return future.on(submit(c, call, f, c.timeout, c.retries, list, n), callback, error_callback)
 end
 
 -- maps ---------------------------------------------------------------------------------
 
+local function check_items(list, call)
+  for i = 1, check.list(list, call, "the list") do
+    local item = list[i]
+    if type(item) ~= "table" then
+      fail(call, "item %d must be a list of arguments, got %s", i, type(item))
+    end
+    check.arguments(item, call, "an item")
+  end
+end
+
 local function start_map(self, call, f, iterable, how, star)
   local c = open(self, call)
-  check.callable(f, call, 2)
+  check.callable(f, call)
   local o = options.of_map(how, c, call)
   local list = type(iterable) == "table" and not check.is_callable(iterable) and iterable
                or source.new(iterable, call):all()
+  if star then check_items(list, call) end
   o.star = star
   o.progress = o.progress and progress.new(o.progress, list.n or #list, c.name)
   return map.start(c, call, f, list, o), o.progress
@@ -151,7 +154,7 @@ end
 
 local function start_imap(self, call, f, iterable, how, ordered)
   local c = open(self, call)
-  check.callable(f, call, 2)
+  check.callable(f, call)
   local o = options.of_map(how, c, call)
   o.ordered = ordered
   local input = source.new(iterable, call)
@@ -172,11 +175,11 @@ end
 function Pool:resize(n)
   local call = "Pool:resize"
   local c = open(self, call)
-  if n == nil then fail(2, call, "expected a number of workers") end
-  n = check.count(n, 1, call, "the number of workers", 2)
+  if n == nil then fail(call, "expected a number of workers") end
+  n = check.count(n, 1, call, "the number of workers")
   local most = board.capacity(c.spec.board)
   if n > most then
-    fail(2, call, "this pool can have %d workers at most; make one that begins with more", most)
+    fail(call, "this pool can have %d workers at most; make one that begins with more", most)
   end
   c.size = n
   if c.demand and n > c.target then return end
@@ -196,8 +199,8 @@ end
 
 function Pool:join(timeout)
   local c = of(self, "Pool:join")
-  check.timeout(timeout, "Pool:join", 3)
-  if not c.closed then fail(2, "Pool:join", "the pool is still open; close or terminate it first") end
+  check.timeout(timeout, "Pool:join")
+  if not c.closed then fail("Pool:join", "the pool is still open; close or terminate it first") end
   return c:join(timeout and mp.time() + timeout)
 end
 
@@ -222,7 +225,7 @@ function Pool.__index(pool, key)
 end
 
 function Pool.__newindex(_, key)
-  fail(2, "Pool", "field %s cannot be set", tostring(key))
+  fail("Pool", "field %s cannot be set", tostring(key))
 end
 
 -- The end of a scope ends the pool, as multiprocessing's `with` does.

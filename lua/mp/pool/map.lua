@@ -32,9 +32,18 @@ function M.fit(size, n, bytes)
   return math.max(1, math.min(size, n * BYTES // bytes))
 end
 
+-- Sends items first to first + k - 1 of a job: one by itself, or a list. What
+-- is raised names the item.
+function M.send(job, call, how, first, items, k)
+  local ok, bytes = pcall(job.client.send, job.client, call, job.id, job.code,
+                          k == 1 and how | ALONE or how, first, items, job.timeout, job.retries)
+  if ok then return bytes end
+  error(check.unsent_item(bytes, call, first, k == 1), 0)
+end
+
 -- o: { chunksize=, star=, timeout=, retries=, progress= }
 function M.start(client, call, f, list, o)
-  local n = list.n or #list
+  local n = check.list(list, call, "the list")
   local job = setmetatable({ client = client, f = f, args = list, star = o.star, values = core.room(n),
     n = 0, left = n, total = n, timeout = o.timeout, retries = o.retries, progress = o.progress,
     what = o.what }, Map)
@@ -50,14 +59,14 @@ function M.start(client, call, f, list, o)
     job:release()
     if job.progress then job.progress:close() end
     client:forget(job)
-    check.fail(4, call, "%s", check.unsent_item(e, call, job.sending, job.one):sub(#call + 3))
+    error(e, 0)
   end
   return fut
 end
 
 function Map:send_all(call, list, n, o)
   local client = self.client
-  self.code = client.code:keep(self.f)
+  self.code = client.code:keep(self.f, call)
   local how = (o.star and STAR or 0)
   local chunk = o.chunksize
   if not chunk and not (o.timeout or o.retries) then
@@ -68,17 +77,16 @@ function Map:send_all(call, list, n, o)
   local first, size = 1, how & AUTO ~= 0 and math.min(chunk, FIRST) or chunk
   while first <= n do
     local k = math.min(size, n - first + 1)
-    local bytes
-    self.sending, self.one = first, k == 1  -- for errors
-    if k == 1 then
-      bytes = client:send(call, self.id, self.code, how | ALONE, first, list[first], o.timeout, o.retries)
-    else
-      local items = core.part(list, first, k)
-      bytes = client:send(call, self.id, self.code, how, first, items, o.timeout, o.retries)
-    end
+    local bytes = self:send_some(call, how, list, first, k)
     first = first + k
     if how & AUTO ~= 0 then size = M.fit(chunk, k, bytes) end
   end
+end
+
+function Map:send_some(call, how, list, first, k)
+  local items = list[first]
+  if k > 1 then items = core.part(list, first, k) end
+  return M.send(self, call, how, first, items, k)
 end
 
 -- what comes ---------------------------------------------------------------------------

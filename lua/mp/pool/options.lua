@@ -31,7 +31,7 @@ end
 
 local UNITS = { K = 2^10, M = 2^20, G = 2^30, T = 2^40 }
 
-local function bytes(value, call, what, level)
+local function bytes(value, call, what)
   if value == nil then return nil end
   if type(value) == "string" then
     local number, unit = value:match "^(%d+%.?%d*)([KMGT]?)i?B?$"
@@ -40,52 +40,51 @@ local function bytes(value, call, what, level)
   elseif type(value) == "number" and value >= 1 and value < 2^62 then
     return value // 1 | 0
   end
-  fail(level, call, "%s must be a number of bytes or a size such as \"300M\", got %s", what,
+  fail(call, "%s must be a number of bytes or a size such as \"300M\", got %s", what,
        type(value) == "table" and "table" or tostring(value))
 end
 
-local function seconds(value, call, what, level)
+local function seconds(value, call, what)
   if value ~= nil and (type(value) ~= "number" or value <= 0 or value ~= value) then
-    fail(level, call, "%s must be a positive number of seconds, got %s", what,
+    fail(call, "%s must be a positive number of seconds, got %s", what,
          type(value) == "number" and tostring(value) or type(value))
   end
   return value
 end
 
-local function choice(value, call, what, a, b, level)
+local function choice(value, call, what, a, b)
   if value ~= nil and value ~= a and value ~= b then
-    fail(level, call, "%s must be \"%s\" or \"%s\", got %s", what, a, b, tostring(value))
+    fail(call, "%s must be \"%s\" or \"%s\", got %s", what, a, b, tostring(value))
   end
   return value
 end
 
-local function checked(o, call, size, level)
-  level = level + 1
-  check.count(size, 1, call, o.size_name, level)
-  check.optional_callable(o.initializer, call, "initializer", level)
-  check.optional_callable(o.on_exit, call, "on_exit", level)
-  if o.initargs ~= nil then check.list(o.initargs, call, "initargs", level) end
+local function checked(o, call, size)
+  check.count(size, 1, call, o.size_name)
+  check.optional_callable(o.initializer, call, "initializer")
+  check.optional_callable(o.on_exit, call, "on_exit")
+  if o.initargs ~= nil then check.list(o.initargs, call, "initargs") end
   if o.name ~= nil and type(o.name) ~= "string" then
-    fail(level, call, "name must be a string, got %s", type(o.name))
+    fail(call, "name must be a string, got %s", type(o.name))
   end
   local r = {
     initializer = o.initializer, initargs = o.initargs, on_exit = o.on_exit,
-    maxtasksperchild = check.count(o.maxtasksperchild, 1, call, o.tasks_name or "maxtasksperchild", level),
-    kind = choice(o.kind, call, "kind", "process", "thread", level) or "process",
-    on_death = choice(o.on_death, call, "on_death", "fail", "retry", level) or "fail",
-    retries = check.count(o.retries, 0, call, "retries", level) or 0,
-    timeout = seconds(o.timeout, call, "timeout", level),
-    buffer = check.count(o.buffer, 1, call, "buffer", level),
-    max_memory = bytes(o.max_memory, call, "max_memory", level),
+    maxtasksperchild = check.count(o.maxtasksperchild, 1, call, o.tasks_name or "maxtasksperchild"),
+    kind = choice(o.kind, call, "kind", "process", "thread") or "process",
+    on_death = choice(o.on_death, call, "on_death", "fail", "retry") or "fail",
+    retries = check.count(o.retries, 0, call, "retries") or 0,
+    timeout = seconds(o.timeout, call, "timeout"),
+    buffer = check.count(o.buffer, 1, call, "buffer"),
+    max_memory = bytes(o.max_memory, call, "max_memory"),
     depth = depth.next(), share = depth.share(), most = MOST,
   }
   if r.depth > depth.most then
-    fail(level, call, "pools are nested deeper than %d; give the work to the pool that is there",
+    fail(call, "pools are nested deeper than %d; give the work to the pool that is there",
          depth.most)
   end
   r.processes = size or r.share
   if r.max_memory and r.kind == "thread" then
-    fail(level, call, "max_memory is for processes: threads share the memory of theirs")
+    fail(call, "max_memory is for processes: threads share the memory of theirs")
   end
   r.name = o.name or default_name()
   return r
@@ -95,18 +94,18 @@ function M.of_pool(x)
   local call = "mp.Pool"
   if x == nil or type(x) == "number" then x = { processes = x } end
   if type(x) ~= "table" then
-    fail(3, call, "expected a number of processes or a table, got %s", type(x))
+    fail(call, "expected a number of processes or a table, got %s", type(x))
   end
   local o = { size_name = "processes" }
   for key, value in pairs(x) do
     if key == 1 and type(value) == "number" then
       key = "processes"
     elseif not POOL[key] then
-      fail(3, call, "unknown option '%s'", tostring(key))
+      fail(call, "unknown option '%s'", tostring(key))
     end
     o[key] = value
   end
-  return checked(o, call, o.processes, 3)
+  return checked(o, call, o.processes)
 end
 
 local EXECUTOR = { max_workers = "processes", max_tasks_per_child = "maxtasksperchild" }
@@ -114,18 +113,18 @@ local EXECUTOR = { max_workers = "processes", max_tasks_per_child = "maxtasksper
 function M.of_executor(call, x, kind)
   if x == nil or type(x) == "number" then x = { max_workers = x } end
   if type(x) ~= "table" then
-    fail(3, call, "expected a table such as {max_workers = 4}, got %s", type(x))
+    fail(call, "expected a table such as {max_workers = 4}, got %s", type(x))
   end
   local o = { size_name = "max_workers", tasks_name = "max_tasks_per_child" }
   for key, value in pairs(x) do
     local own = EXECUTOR[key]
     if not own and (not POOL[key] or key == "kind") then
-      fail(3, call, "unknown option '%s'", tostring(key))
+      fail(call, "unknown option '%s'", tostring(key))
     end
     o[own or key] = value
   end
   o.kind = kind
-  local r = checked(o, call, o.processes, 3)
+  local r = checked(o, call, o.processes)
   r.demand = true
   return r
 end
@@ -133,20 +132,20 @@ end
 -- { timeout=, retries= } of submit_with; the pool's hold where it says nothing.
 function M.of_task(t, pool, call)
   if type(t) ~= "table" then
-    fail(3, call, "expected a table such as {timeout = 5, retries = 2}, got %s", type(t))
+    fail(call, "expected a table such as {timeout = 5, retries = 2}, got %s", type(t))
   end
   for key in pairs(t) do
     if key ~= "timeout" and key ~= "retries" then
-      fail(3, call, "unknown option '%s' (there are timeout and retries)", tostring(key))
+      fail(call, "unknown option '%s' (there are timeout and retries)", tostring(key))
     end
   end
-  return seconds(t.timeout, call, "timeout", 3) or pool.timeout,
-         check.count(t.retries, 0, call, "retries", 3) or pool.retries
+  return seconds(t.timeout, call, "timeout") or pool.timeout,
+         check.count(t.retries, 0, call, "retries") or pool.retries
 end
 
-function M.check_progress(p, call, level)
+function M.check_progress(p, call)
   if p ~= nil and type(p) ~= "boolean" and not check.is_callable(p) then
-    fail(level + 1, call, "progress must be true or a function, got %s", type(p))
+    fail(call, "progress must be true or a function, got %s", type(p))
   end
 end
 
@@ -156,17 +155,17 @@ local MAP = { chunksize = true, buffer = true, progress = true, timeout = true, 
 function M.of_map(x, pool, call)
   if x == nil or type(x) == "number" then x = { chunksize = x } end
   if type(x) ~= "table" then
-    fail(3, call, "expected a chunk size or a table such as {chunksize = 10}, got %s", type(x))
+    fail(call, "expected a chunk size or a table such as {chunksize = 10}, got %s", type(x))
   end
   for key in pairs(x) do
-    if not MAP[key] then fail(3, call, "unknown option '%s'", tostring(key)) end
+    if not MAP[key] then fail(call, "unknown option '%s'", tostring(key)) end
   end
-  M.check_progress(x.progress, call, 3)
+  M.check_progress(x.progress, call)
   return {
-    chunksize = check.count(x.chunksize, 1, call, "chunksize", 3),
-    buffer = check.count(x.buffer, 1, call, "buffer", 3) or pool.buffer,
-    timeout = seconds(x.timeout, call, "timeout", 3) or pool.timeout,
-    retries = check.count(x.retries, 0, call, "retries", 3) or (pool.retries > 0 and pool.retries or nil),
+    chunksize = check.count(x.chunksize, 1, call, "chunksize"),
+    buffer = check.count(x.buffer, 1, call, "buffer") or pool.buffer,
+    timeout = seconds(x.timeout, call, "timeout") or pool.timeout,
+    retries = check.count(x.retries, 0, call, "retries") or (pool.retries > 0 and pool.retries or nil),
     progress = x.progress or nil,
   }
 end

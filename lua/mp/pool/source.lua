@@ -15,13 +15,15 @@
 local core = require "mp.core"
 local check = require "mp.pool.check"
 
+local types = core.types
+
 local Source = {}
 Source.__index = Source
 
 local M = {}
 
-local function list(t)
-  local n, i = t.n or #t, 0
+local function list(t, call)
+  local n, i = check.list(t, call, "the list"), 0
   return function(max)
     local k = math.min(max, n - i)
     local items = core.part(t, i + 1, k)
@@ -70,24 +72,40 @@ local function queued(q, call)
   end
 end
 
+-- What a `for` over f, s gives first: a dict's keys.
+local function loop(f, s)
+  local key
+  return calls(function()
+    key = f(s, key)
+    return key
+  end)
+end
+
+-- The methods of our objects, however they are indexed.
+local function methods(x)
+  local meta = type(x) == "userdata" and getmetatable(x)
+  return type(meta) == "table" and types[meta.__name] or {}
+end
+
 function M.new(iterable, call)
   local self = setmetatable({}, Source)
-  local meta = getmetatable(iterable)
+  local has = methods(iterable)
   if type(iterable) == "function" then
     self.pull = calls(iterable)
-  elseif type(iterable) == "userdata" and type(meta) == "table" and meta.__index
-     and type(iterable.items) == "function" then
+  elseif has == types.Queue or has == types.JoinableQueue then
     self.pull, self.queue = queued(iterable, call), iterable
+  elseif has == types.SimpleQueue then
+    self.pull = calls(function() return (iterable:get()) end)
   elseif check.is_callable(iterable) then
     self.pull = calls(function() return iterable() end)
   elseif type(iterable) == "table" then
-    self.pull, self.n = list(iterable)
-  elseif type(iterable) == "userdata" and type(meta) == "table" and meta.__len then
-    local l = {}
-    for i = 1, #iterable do l[i] = iterable[i] end
-    self.pull, self.n = list(l)
+    self.pull, self.n = list(iterable, call)
+  elseif has == types.List or has == types.Array then
+    self.pull, self.n = list(iterable:totable(), call)
+  elseif has.items then
+    self.pull = loop(iterable:items())
   else
-    check.fail(2, call, "expected a list, an iterator function or a queue, got %s", type(iterable))
+    check.fail(call, "expected a list, an iterator function or a queue, got %s", type(iterable))
   end
   return self
 end

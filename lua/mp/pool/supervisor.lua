@@ -63,13 +63,13 @@ end
 
 -- Is there anything to be done, and anybody missing to do it?
 function Supervisor:missing()
-  if self.ending then return 0 end
   local n = self.target - self.n
   if self.spec.tasks:closed() then n = math.min(n, self.spec.tasks:qsize()) end
   return n
 end
 
 function Supervisor:fill()
+  if self.ending then return end
   for _ = 1, self:missing() do
     local ok, why = self:start(self:free_number())
     if not ok then

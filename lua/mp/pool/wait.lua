@@ -42,14 +42,14 @@ local function sleep(clients, others, left)
 end
 
 local function each_future(list, call)
-  local n = check.list(list, call, "futures", 2)
+  local n = check.list(list, call, "futures")
   local seen, all = {}, {}
   for i = 1, n do
     local f = list[i]
     if getmetatable(f) ~= Future then
-      check.fail(3, call, "item %d must be a Future, got %s", i, type(f))
+      check.fail(call, "item %d must be a Future, got %s", i, type(f))
     elseif f.client.foreign then
-      check.fail(3, call, "item %d belongs to the process that submitted the task", i)
+      check.fail(call, "item %d belongs to the process that submitted the task", i)
     end
     if not seen[f] then
       seen[f] = true
@@ -102,9 +102,9 @@ end
 function mp.wait_all(futures, timeout, return_when)
   local call = "mp.wait_all"
   local all = each_future(futures, call)
-  check.timeout(timeout, call, 3)
+  check.timeout(timeout, call)
   if return_when ~= nil and not RETURN[return_when] then
-    check.fail(2, call, "return_when must be all_completed, first_completed or first_exception, got %s",
+    check.fail(call, "return_when must be all_completed, first_completed or first_exception, got %s",
                tostring(return_when))
   end
   local total = #all
@@ -125,8 +125,8 @@ end
 function mp.wait_any(futures, timeout)
   local call = "mp.wait_any"
   local all = each_future(futures, call)
-  check.timeout(timeout, call, 3)
-  if #all == 0 then check.fail(2, call, "an empty list would be waited for for ever") end
+  check.timeout(timeout, call)
+  if #all == 0 then check.fail(call, "an empty list would be waited for for ever") end
   local total = #all
   until_done(all, timeout, function(n) return n < total end)
   local first
@@ -154,7 +154,7 @@ end
 function mp.as_completed(futures, timeout)
   local call = "mp.as_completed"
   local all = each_future(futures, call)
-  check.timeout(timeout, call, 3)
+  check.timeout(timeout, call)
   local total, deadline = #all, timeout and mp.time() + timeout
   local done = {}  -- the last one is the next; none of those that were given
   return function()
@@ -182,7 +182,7 @@ local function sort_out(list, n)
       others.n = others.n + 1
       others[others.n] = x
     elseif x.client.foreign then
-      check.fail(2, "mp.wait", "item %d belongs to the process that submitted the task", i)
+      check.fail("mp.wait", "item %d belongs to the process that submitted the task", i)
     elseif x.state == "pending" then
       clients[x.client] = true
     else
@@ -207,9 +207,9 @@ local function chosen(list, n, ready)
 end
 
 local function mp_wait(list, timeout)
-  check.timeout(timeout, "mp.wait", 3)
+  check.timeout(timeout, "mp.wait")
   local deadline = timeout and mp.time() + timeout
-  local n = list.n or #list
+  local n = check.list(list, "mp.wait", "the argument")
   if n == 0 and not timeout then return core.wait(list, timeout) end
   while true do
     local _, clients = sort_out(list, n)

@@ -70,11 +70,11 @@ local function fail(self, ns, e)
   done(false, ns, bare(e))
 end
 
-local function unsendable(why)
+-- before: how many values of the message are ours.
+local function unsendable(why, before)
   local text = tostring(why):gsub("^mp/pool/[^:]*:%d+: ", ""):gsub("^Pool: ", "the task's result: ")
-  return { name = "UnsendableResult", message = text:gsub("argument (%d+)", function(n)
-    return "value " .. math.max(1, tonumber(n) - 2)
-  end), traceback = "" }
+    :gsub("%(at argument (%d+)", function(n) return "(at value " .. n - before end)
+  return { name = "UnsendableResult", message = text, traceback = "" }
 end
 
 -- code -------------------------------------------------------------------------------
@@ -110,7 +110,7 @@ local function deliver(self, again, ok, ...)
     local sent, why = pcall(done, true, elapsed(), ...)
     if not sent then
       hand_on(why)
-      fail(self, elapsed(), unsendable(why))
+      fail(self, elapsed(), unsendable(why, 2))
     end
     return true
   end
@@ -154,7 +154,7 @@ function Worker:item(id, label, f, first, args, n, timeout, retries)
     local sent, why = pcall(done, first, 0, elapsed(), true, value)
     if sent then return end
     hand_on(why)
-    value = unsendable(why)
+    value = unsendable(why, 4)
   end
   local e = plain(self, value)
   local sent, why = pcall(done, first, 0, elapsed(), false, e)
@@ -171,7 +171,7 @@ local function sort_out(self, n, values, errors)
       local fine, why = pcall(core.can_send, "Pool", values[i])
       if not fine then
         values[i] = nil
-        errors[i] = plain(self, unsendable(why))
+        errors[i] = plain(self, unsendable(why, 0))
       end
     elseif errors[i] and errors[i] ~= LOST and not pcall(core.can_send, "Pool", errors[i]) then
       errors[i] = bare(errors[i])
@@ -384,7 +384,7 @@ function Worker:leave()
   if not ok then value = plain(self, value) end
   local sent, why = pcall(self.tell, self, "exit", self.number, ok, value)
   if not sent then
-    self:tell("exit", self.number, false, plain(self, unsendable(why)))
+    self:tell("exit", self.number, false, plain(self, unsendable(why, 3)))
   end
 end
 
