@@ -619,7 +619,7 @@ describe("results", function()
     end
   end)
 
-  it("are waited for while signal handlers run", function()
+  it("are waited for until a signal handler runs, and again", function()
     local p = pool(1)
     local ran
     mp.on_signal("USR1", function()
@@ -633,6 +633,7 @@ describe("results", function()
       core.task_take()
       core.task_done "after"
     end, mp.current_process())
+    assert.same({ nil, "again" }, { core.task_got(p.results, w, 30) })
     assert.same({ 1, "after" }, { core.task_got(p.results, w, 30) })
     mp.on_signal("USR1", nil)
     assert.is_true(ran)

@@ -10,7 +10,8 @@
  *   core.task_got(R, process, timeout) -> id, values… | id, "undecodable", text
  *                             | nil, "timeout" | nil, "closed" | nil, "lost":
  *                             the process (nil: none) has ended, and nothing is
- *                             left in R
+ *                             left in R | nil, "again": a signal's handler ran,
+ *                             and may have taken what was waited for
  *   core.task_withdraw(T, id) -> how many tasks with this id were taken out
  *   core.task_condemn(board, k, id) -> boolean: worker k, which runs this task,
  *                             will not hand it over
@@ -211,7 +212,8 @@ static int last_look(mp_self *me, mp_queue *q, mp_in *in)
 	return mp_queue_get(me, q, in, 1, 0, &n);
 }
 
-/* As mp_queue_get; MP_EOF: p is gone, and nothing is left. */
+/* As mp_queue_get; MP_EOF: p is gone, and nothing is left; MP_INTERRUPTED:
+ * handlers have run. */
 static int get(lua_State *L, mp_ref *r, const mp_process *p, int64_t deadline,
                const char *call, mp_in *in)
 {
@@ -226,9 +228,10 @@ static int get(lua_State *L, mp_ref *r, const mp_process *p, int64_t deadline,
 		st->watched = p ? atomic_load(&p->aid) : 0;
 		rc = mp_queue_get(st->me, r->body, in, 1, deadline, &n);
 		st->watched = 0;
-		if (rc != MP_INTERRUPTED)
+		if (rc == MP_INTERRUPTED)
+			mp_message_interrupt(L, r, call);
+		if (rc != MP_INTERRUPTED || !(p && is_gone(st, p)))
 			return rc;
-		mp_message_interrupt(L, r, call);
 	}
 }
 
@@ -245,6 +248,8 @@ static int core_task_got(lua_State *L)
 	mp_bell_settle(st->me, r->h);
 	if (rc == MP_EOF)
 		return none(L, "lost");
+	if (rc == MP_INTERRUPTED)
+		return none(L, "again");
 	if (rc != MP_OK)
 		return mp_fail(L, rc == MP_EMPTY ? MP_TIMEOUT : rc, call);
 	int top = lua_gettop(L);

@@ -7,7 +7,8 @@
  * descriptors among them it sleeps in poll, and the objects ring its bell.
  *
  * For what Lua modules make that can be waited for:
- *   core.wait(list, [timeout])  mp.wait without the two that follow
+ *   core.wait(list, [timeout], [once])  mp.wait without the two that follow;
+ *                               once: after a signal's handler it returns, too
  *   core.watch_results(f)       mp.wait calls f(list, timeout) and returns what
  *                               that returns; nil: no more
  *   __mp_result                 a metatable's field: the same for a list that
@@ -45,6 +46,7 @@ typedef struct waiting {
 	int64_t deadline;
 	lua_Integer n;                /* items */
 	unsigned nobjects, nfds;
+	bool once;                    /* until a handler has run */
 	item *items;
 	struct pollfd *polls;         /* of the descriptors, in order; one more for the bell */
 } waiting;
@@ -261,6 +263,8 @@ static void wait_until_ready(waiting *w)
 		if (rc == MP_INTERRUPTED) {
 			mp_interrupt(w->L, w->st);
 			read_list(w);
+			if (w->once)
+				w->deadline = 0;
 		} else if (rc == MP_TIMEOUT) {
 			w->deadline = 0;  /* one last look */
 		} else if (rc < 0) {
@@ -341,10 +345,11 @@ static int64_t check_args(lua_State *L, lua_Integer *n)
 	return deadline;
 }
 
-static int wait_plain(lua_State *L, lua_Integer n, int64_t deadline)
+static int wait_plain(lua_State *L, lua_Integer n, int64_t deadline, bool once)
 {
 	waiting *w = new_waiting(L, n);
 	w->deadline = deadline;
+	w->once = once;
 	read_list(w);
 	wait_until_ready(w);
 	return push_ready(L, w);
@@ -353,8 +358,9 @@ static int wait_plain(lua_State *L, lua_Integer n, int64_t deadline)
 static int core_wait(lua_State *L)
 {
 	lua_Integer n;
+	bool once = lua_toboolean(L, 3);
 	int64_t deadline = check_args(L, &n);
-	return wait_plain(L, n, deadline);
+	return wait_plain(L, n, deadline, once);
 }
 
 /* ---- who waits for results ------------------------------------------------------------ */
@@ -390,7 +396,7 @@ static int mp_wait_any(lua_State *L)
 	lua_Integer n;
 	int64_t deadline = check_args(L, &n);
 	if (!push_watcher(L, n))
-		return wait_plain(L, n, deadline);
+		return wait_plain(L, n, deadline, false);
 	lua_insert(L, 1);
 	lua_settop(L, 3);
 	lua_call(L, 2, LUA_MULTRET);

@@ -323,7 +323,8 @@ function Client:look()
 end
 
 -- Waits for something to come, and takes it in with what else is there. False
--- when nothing came in that time.
+-- when nothing came in that time. A signal's handler, which may have taken it
+-- in, ends the wait, too.
 function Client:await(timeout)
   if self.ended then return false end
   local ok, why = dispatch(self, got(self.results, self.supervisor, timeout))
@@ -332,7 +333,7 @@ function Client:await(timeout)
   elseif why == "lost" then
     self:supervisor_ended()
   else
-    return false
+    return why == "again"
   end
   return true
 end

@@ -35,7 +35,7 @@ local function sleep(clients, others, left)
       list[#list + 1] = c.supervisor
     end
   end
-  core.wait(list, left)
+  core.wait(list, left, true)
   for c in pairs(clients) do
     if not c.ended and not c.supervisor:is_alive() then c:supervisor_ended() end
   end

@@ -1,0 +1,57 @@
+-- pool_race: what happens in the middle of a pool's calls: signal handlers,
+-- finalizers, deaths between two messages; and what many tasks cost.
+--
+-- SPDX-License-Identifier: MIT
+
+local mp = require "mp"
+local support = require "tests.support"
+
+-- Until the process sleeps.
+local function asleep(pid)
+  mp.sleep(0.005)
+  support.eventually(function()
+    return support.read(("/proc/%d/stat"):format(pid)):match "%) (%a)" == "S"
+  end, "its sleep")
+end
+
+describe("a pool, in the middle of something,", function()
+  after_each(support.clean)
+
+  -- The handler takes in the result that the call it interrupts waits for.
+  for what, wait in pairs {
+    get = function(f) return f:get() end,
+    ["mp.wait"] = function(f) return mp.wait({ f, mp.Event() })[1]:get() end,
+    ["mp.wait_all"] = function(f, other) return mp.wait_all({ f, other })[1]:get() end,
+    imap = function(_, _, it) return it() end,
+    join = function(f, _, _, pool)
+      pool:close()
+      pool:join()
+      return f:get()
+    end,
+  } do
+    it("finds what a signal's handler took in meanwhile: " .. what, function()
+      local ready = mp.Event()
+      local p = mp.spawn(function()
+        local pool, more <close>, go = mp.Pool(2), mp.Pool(1), mp.Event()
+        local function work()
+          go:wait()
+          return "done"
+        end
+        local f, it = pool:submit(work), pool:imap(work, { 1 })
+        local other = more:submit(work)
+        mp.on_signal("USR1", function()
+          go:set()
+          mp.wait_all { f, other }
+          while not it.job.ready[1] do pool:stats() end
+          if what == "join" then pool:join() end
+        end)
+        ready:set()
+        return wait(f, other, it, pool)
+      end)
+      assert.is_true(ready:wait(20))
+      asleep(p.pid)
+      os.execute("kill -USR1 " .. p.pid)
+      assert.equal("done", p:result(20))
+    end)
+  end
+end)
