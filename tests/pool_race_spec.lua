@@ -54,4 +54,24 @@ describe("a pool, in the middle of something,", function()
       assert.equal("done", p:result(20))
     end)
   end
+
+  -- Each looks for its message from the first on, and no further than that is.
+  it("cancels many tasks as fast as it takes them", function()
+    local ex <close> = mp.ProcessPoolExecutor(1)
+    local go, futures, n = mp.Event(), {}, 20000
+    ex:submit(function() go:wait() end)
+    for _, cancel in ipairs {
+      function() for i = 1, n do futures[i]:cancel() end end,
+      function() ex:shutdown(false, true) end,
+    } do
+      local start = os.clock()
+      for i = 1, n do futures[i] = ex:submit(math.abs, i) end
+      local middle = os.clock()
+      cancel()
+      local took = os.clock() - middle
+      assert.is_true(took < 2 * (middle - start) + 0.05, took)
+      assert.is_true(futures[1]:cancelled() and futures[n]:cancelled())
+    end
+    go:set()
+  end)
 end)

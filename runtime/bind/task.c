@@ -12,7 +12,7 @@
  *                             the process (nil: none) has ended, and nothing is
  *                             left in R | nil, "again": a signal's handler ran,
  *                             and may have taken what was waited for
- *   core.task_withdraw(T, id) -> how many tasks with this id were taken out
+ *   core.task_withdraw(T, id, [most]) -> how many tasks with this id were taken out
  *   core.task_condemn(board, k, id) -> boolean: worker k, which runs this task,
  *                             will not hand it over
  *   core.task_state(board, k) -> nil | id, "running" | "finishing" | "condemned"
@@ -267,7 +267,8 @@ static int core_task_withdraw(lua_State *L)
 	mp_state *st = upvalue(L, call)->st;
 	mp_ref *r = ref_of(L, 1, MP_T_QUEUE, call, "the queue");
 	lua_Integer id = id_at(L, 2, call);
-	lua_pushinteger(L, mp_queue_withdraw(st->me, r->body, (uint64_t)id));
+	lua_Integer most = luaL_optinteger(L, 3, UINT32_MAX);
+	lua_pushinteger(L, mp_queue_withdraw(st->me, r->body, (uint64_t)id, (uint32_t)most));
 	return 1;
 }
 

@@ -136,8 +136,9 @@ void mp_queue_mark(mp_self *me, uint16_t label);
 void mp_queue_release(mp_self *me);
 
 /* Takes out every message that still waits and whose bytes, those after the
- * handle list, begin with id; what others have leased stays theirs. How many. */
-uint32_t mp_queue_withdraw(mp_self *me, mp_queue *q, uint64_t id);
+ * handle list, begin with id, but no more than most: it looks no further. What
+ * others have leased stays theirs. How many. */
+uint32_t mp_queue_withdraw(mp_self *me, mp_queue *q, uint64_t id, uint32_t most);
 
 /* One output of a commit. */
 typedef struct mp_batch {

@@ -49,7 +49,7 @@ static void drop(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c)
 }
 
 /* head latched: from the first message on. */
-static uint32_t drop_all_of(mp_self *me, mp_queue *q, uint64_t id, bool *lists)
+static uint32_t drop_all_of(mp_self *me, mp_queue *q, uint64_t id, uint32_t most, bool *lists)
 {
 	mp_seg *seg;
 	mp_cell *c = mp_queue_first(me, q, &seg);
@@ -62,7 +62,8 @@ static uint32_t drop_all_of(mp_self *me, mp_queue *q, uint64_t id, bool *lists)
 			if (st != MP_CELL_READY || !begins_with(me, c, id, lists))
 				continue;
 			drop(me, q, seg, c);
-			n++;
+			if (++n == most)
+				return n;
 		}
 		uint64_t next = atomic_load_explicit(&seg->next, memory_order_acquire);
 		seg = next ? mp_seg_at(me, next) : NULL;
@@ -71,13 +72,13 @@ static uint32_t drop_all_of(mp_self *me, mp_queue *q, uint64_t id, bool *lists)
 	return n;
 }
 
-uint32_t mp_queue_withdraw(mp_self *me, mp_queue *q, uint64_t id)
+uint32_t mp_queue_withdraw(mp_self *me, mp_queue *q, uint64_t id, uint32_t most)
 {
 	bool lists = false;
 	uint32_t n;
 	mp_seg *seg;
 	mp_queue_lock_head(me, q);
-	n = drop_all_of(me, q, id, &lists);
+	n = drop_all_of(me, q, id, most, &lists);
 	if (n) {
 		mp_queue_first(me, q, &seg);  /* the head leaves what is gone behind */
 		mp_queue_retire(me, q);

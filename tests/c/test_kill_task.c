@@ -114,7 +114,7 @@ static void turn(mp_self *me, kl_ctl *ctl)
 static void op(mp_self *me, kl_ctl *ctl)
 {
 	if (cfg.kind == WITHDRAW)
-		ctl->reported = 1 + mp_queue_withdraw(me, tasks, GO);
+		ctl->reported = 1 + mp_queue_withdraw(me, tasks, GO, UINT32_MAX);
 	else
 		turn(me, ctl);
 }
@@ -227,7 +227,7 @@ static void check(mp_self *me, const kl_fate *f)
 	for (uint32_t i = 0; i < 70; i++) {  /* and it still works, over a segment's end */
 		h_put(me, tasks, 1 + i, 8);
 		h_put(me, tasks, OTHER, 100);
-		CHECK_EQ(mp_queue_withdraw(me, tasks, 1 + i), 1);
+		CHECK_EQ(mp_queue_withdraw(me, tasks, 1 + i, UINT32_MAX), 1);
 		CHECK_EQ(h_get(me, tasks), OTHER);
 	}
 	if (cfg.listing)

@@ -60,9 +60,10 @@ static void among_others(mp_self *me, uint32_t skip)
 	}
 	for (uint16_t i = 0; i < MANY; i++)
 		put(me, q, i % 3 ? GO : KEEP, i, sizes[i % 50 ? i % 5 : 5], 0);
-	CHECK_EQ(mp_queue_withdraw(me, q, 3), 0);
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), MANY / 3 * 2);
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), 0);
+	CHECK_EQ(mp_queue_withdraw(me, q, 3, UINT32_MAX), 0);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, 2), 2);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), MANY / 3 * 2 - 2);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), 0);
 	counts(me, q, MANY / 3, 0);
 	for (uint16_t i = 0; i < MANY; i += 3) {
 		CHECK_EQ(get(me, q, &serial), KEEP);
@@ -85,7 +86,7 @@ static void all(mp_self *me)
 	for (uint16_t i = 0; i < MANY; i++)
 		put(me, q, GO, i, 100, 0);
 	CHECK(mp_queue_ready(q, me->shm));
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), MANY);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), MANY);
 	CHECK(!mp_queue_ready(q, me->shm));
 	counts(me, q, 0, 0);
 	h_settle(me, &after);
@@ -113,7 +114,7 @@ static void leased(mp_self *me)
 	CHECK_EQ(mp_queue_lease(me, q, ins, 5, 0, &n), 0);
 	CHECK_EQ(mp_queue_lease(&other, q, ins, 70, 0, &n), 0);
 	mp_queue_release(me);  /* those of the other lie behind the head */
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), 130);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), 130);
 	counts(me, q, 0, 70);
 	mp_queue_release(&other);
 	counts(me, q, 70, 0);
@@ -121,7 +122,7 @@ static void leased(mp_self *me)
 		CHECK_EQ(get(me, q, &serial), GO);
 		CHECK_EQ(serial, i);
 	}
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), 35);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), 35);
 	counts(me, q, 0, 0);
 	free(other.leases);
 	h_bury(me, other.aid);
@@ -144,9 +145,9 @@ static void handles(mp_self *me)
 	h_collect(me);
 	CHECK(mp_queue_body(me->shm, listed) != NULL);
 	/* As if it were the id: the list's own first word. */
-	CHECK_EQ(mp_queue_withdraw(me, q, 1), 1);
+	CHECK_EQ(mp_queue_withdraw(me, q, 1, UINT32_MAX), 1);
 	CHECK_EQ(atomic_load(&me->shm->h->gc), 0);
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), 2);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), 2);
 	CHECK_EQ(atomic_load(&me->shm->h->gc), 1);  /* a collection is asked for */
 	h_collect(me);
 	CHECK(mp_queue_body(me->shm, listed) == NULL);
@@ -165,7 +166,7 @@ static void shorter_than_an_id(mp_self *me)
 	h_now("shorter than an id");
 	CHECK_EQ(mp_out_make(me, &m, &out), 0);
 	CHECK_EQ(mp_queue_put(me, q, &out, 1, 0, &n), 0);
-	CHECK_EQ(mp_queue_withdraw(me, q, 0), 0);
+	CHECK_EQ(mp_queue_withdraw(me, q, 0, UINT32_MAX), 0);
 	counts(me, q, 1, 0);
 	mp_obj_drop(me, h);
 	h_audit(me, &before);
@@ -265,7 +266,7 @@ static bool room_was_made(mp_self *me)
 	put(me, q, KEEP, 1, 8, 0);
 	put(me, q, GO, 2, 8, 0);
 	start(me, &w, q, MP_W_PUT);
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), 1);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), 1);
 	CHECK_EQ(finish(me, &w), MP_OK);
 	counts(me, q, 2, 0);
 	mp_obj_drop(me, h);
@@ -280,7 +281,7 @@ static bool all_is_finished(mp_self *me)
 	mp_queue *q = mp_queue_body(me->shm, h);
 	put(me, q, GO, 1, 8, 0);
 	start(me, &w, q, MP_W_QJOIN);
-	CHECK_EQ(mp_queue_withdraw(me, q, GO), 1);
+	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), 1);
 	CHECK_EQ(finish(me, &w), MP_OK);
 	mp_obj_drop(me, h);
 	return !w.slept_on;
@@ -303,7 +304,7 @@ static bool nothing_can_come(mp_self *me)
 	mp_queue_close(me, q, false);
 	start(me, &w, q, MP_W_GET);
 	mp_queue_release(&other);
-	n = mp_queue_withdraw(me, q, GO);
+	n = mp_queue_withdraw(me, q, GO, UINT32_MAX);
 	CHECK_EQ(finish(me, &w), n ? MP_CLOSED : MP_OK);
 	free(other.leases);
 	h_bury(me, other.aid);
@@ -387,7 +388,7 @@ static void *consumes(void *arg)
 static void *withdraws(void *arg)
 {
 	while (!mp_queue_closed(shared))
-		atomic_fetch_add(&withdrawn, mp_queue_withdraw(arg, shared, GO));
+		atomic_fetch_add(&withdrawn, mp_queue_withdraw(arg, shared, GO, UINT32_MAX));
 	return NULL;
 }
 

@@ -152,9 +152,10 @@ function Client:cancel_waiting()
   end
 end
 
--- Takes tasks that nobody has begun out again; how many messages that were.
+-- Takes tasks that nobody has begun out again; how many messages that were. A
+-- single task is one, so the others behind it need not be looked at.
 function Client:withdraw(id)
-  return core.task_withdraw(self.tasks, id)
+  return core.task_withdraw(self.tasks, id, id & 1 == 0 and 1 or nil)
 end
 
 -- Ends the workers that are at a task, and goes on until over() says so: a
