@@ -55,6 +55,37 @@ describe("a pool, in the middle of something,", function()
     end)
   end
 
+  it("gives results whatever the arguments' metamethods do", function()
+    local pool <close> = mp.Pool(1)
+    local function raise() error "evil" end
+    local evil = setmetatable({}, { __tostring = raise })
+    assert.equal("table", pool:submit(type, evil):get(20))
+    assert.same({ n = 1, "table" }, pool:map_async(type, { evil }):get(20))
+    local first = true
+    local once = setmetatable({ n = 1 }, { __index = function()
+      if not first then raise() end
+      first = false
+      return 5
+    end })
+    assert.same({ n = 1, "number" }, pool:map_async(type, once):get(20))
+    local e = pool:submit(function() os.exit(4) end, evil):exception(20)
+    assert.equal("WorkerLost", e.name)
+  end)
+
+  it("works in a finalizer, where Lua collects nothing", function()
+    local got = support.mprun { "-e", [[
+      local mp = require "mp"
+      setmetatable({}, { __gc = function()
+        local pool <close> = mp.Pool(1)
+        pool:apply(print, { "one" })
+        mp.sleep(0.5)  -- workers tidy up in the meantime
+        pool:apply(print, { "two" })
+      end })
+      collectgarbage()
+    ]] }
+    assert.same({ status = 0, out = "one\ntwo\n", err = "" }, got)
+  end)
+
   -- Each looks for its message from the first on, and no further than that is.
   it("cancels many tasks as fast as it takes them", function()
     local ex <close> = mp.ProcessPoolExecutor(1)

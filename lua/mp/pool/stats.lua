@@ -37,7 +37,7 @@ local function function_name(f)
 end
 
 -- "function at x.lua:3 with 17, "a""
-local function describe(job, first)
+local function with_arguments(job, first)
   local list, n, args = job.args, job.n or 0, {}
   if first then
     if list == nil then return ("%s, item %d"):format(function_name(job.f), first) end
@@ -46,6 +46,12 @@ local function describe(job, first)
   for i = 1, math.min(n, 4) do args[i] = brief(list[i]) end
   if #args == 0 then return function_name(job.f) end
   return ("%s with %s%s"):format(function_name(job.f), table.concat(args, ", "), n > 4 and ", ..." or "")
+end
+
+-- The script's __tostring and __index may raise; then it is the function alone.
+local function describe(job, first)
+  local ok, text = pcall(with_arguments, job, first)
+  return ok and text or function_name(job.f)
 end
 M.describe = describe
 

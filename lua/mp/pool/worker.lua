@@ -338,10 +338,11 @@ function Worker:worn_out()
 end
 
 -- Lets go of what tasks have left, handles above all. Not in a large heap: most
--- of it is a copy of the creator's, which the kernel shares until it is touched.
+-- of it is a copy of the creator's, which the kernel shares until it is touched;
+-- and not in the copy of a state in a finalizer, where Lua says nil.
 function Worker:tidy()
   core.resident()
-  if collectgarbage "count" < SMALL_HEAP then collectgarbage() end
+  if (collectgarbage "count" or math.huge) < SMALL_HEAP then collectgarbage() end
 end
 
 function Worker:loop()
