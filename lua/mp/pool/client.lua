@@ -200,6 +200,7 @@ end
 
 function on.died(self, number, pid, exitcode, id, why)
   local w = self.workers[number]
+  if w then w.told = pid end
   local d = { number = number, pid = pid, exitcode = exitcode, why = why,
               name = w and w.process.name or ("%s:%d"):format(self.name, number) }
   if not id or not self.jobs[id] then return end
@@ -266,8 +267,9 @@ function Client:take_in()
   repeat local more = dispatch(self, got(results, nil, 0)) until not more
 end
 
--- A worker died, and its supervisor before it could say so.
+-- A worker died, and its supervisor, perhaps before it could say so.
 function Client:untold_death(number, p)
+  if self.workers[number].told == p.pid then return end
   local id = board.task(self.spec.board, number)
   on.ended(self, number, nil, p.exitcode, board.worker(self.spec.board, number))
   if id then
