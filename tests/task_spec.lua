@@ -362,6 +362,7 @@ describe("a worker", function()
     w:start()
     entered:wait()
     assert.is_false(core.task_condemn(p.board, 1, 9))
+    assert.is_false(core.task_condemn(p.board, 1, 8, true))  -- it has all the time
     assert.is_true(core.task_condemn(p.board, 1, 8))
     assert.is_false(core.task_condemn(p.board, 1, 8))
     assert.same({ 8, "condemned" }, { core.task_state(p.board, 1) })

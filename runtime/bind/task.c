@@ -13,8 +13,8 @@
  *                             left in R | nil, "again": a signal's handler ran,
  *                             and may have taken what was waited for
  *   core.task_withdraw(T, id, [most]) -> how many tasks with this id were taken out
- *   core.task_condemn(board, k, id) -> boolean: worker k, which runs this task,
- *                             will not hand it over
+ *   core.task_condemn(board, k, id, [late]) -> boolean: worker k, which runs this
+ *                             task, will not hand it over; late: if its time is over
  *   core.task_state(board, k) -> nil | id, "running" | "finishing" | "condemned"
  *   core.serve()              who calls it is a supervisor: reports of deadlocks
  *                             pass over it
@@ -296,7 +296,10 @@ static int core_task_condemn(lua_State *L)
 {
 	static const char call[] = "core.task_condemn";
 	mp_board_word *line = line_at(L, call);
-	lua_pushboolean(L, mp_board_move(line, id_at(L, 3, call), MP_BOARD_CONDEMNED));
+	lua_Integer id = id_at(L, 3, call);
+	int64_t deadline = atomic_load(&line[MP_BOARD_DEADLINE]);
+	bool spared = lua_toboolean(L, 4) && (!deadline || deadline > mp_now());
+	lua_pushboolean(L, !spared && mp_board_move(line, id, MP_BOARD_CONDEMNED));
 	return 1;
 }
 
