@@ -109,6 +109,14 @@ describe("a pool, in the middle of something,", function()
     assert.equal(second, select(2, pcall(it)).pid)
   end)
 
+  it("gives many results of one task in linear time", function()
+    local pool <close> = mp.Pool(1)
+    local start = os.clock()
+    local list = table.pack(pool:submit(function() return table.unpack({}, 1, 100000) end):get(20))
+    assert.equal(100000, list.n)
+    assert.is_true(os.clock() - start < 1)
+  end)
+
   -- Each looks for its message from the first on, and no further than that is.
   it("cancels many tasks as fast as it takes them", function()
     local ex <close> = mp.ProcessPoolExecutor(1)

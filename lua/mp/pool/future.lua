@@ -75,7 +75,7 @@ local function values(f, ...)
   if n == 1 then
     f[1] = ...
   else
-    for i = 1, n do f[i] = (select(i, ...)) end
+    table.move({ ... }, 1, n, 1, f)
   end
   settle(f, "done")
 end
