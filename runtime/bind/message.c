@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: MIT */
 #include <string.h>
 
+#include "../codec/still.h"
 #include "message.h"
 
 /* ---- handles -------------------------------------------------------------- */
@@ -158,12 +159,10 @@ static int adopt(lua_State *L)
 
 int mp_message_pcall(lua_State *L, int nargs, int nresults, bool still)
 {
-	bool stop = still && lua_gc(L, LUA_GCISRUNNING);
-	if (stop)
-		lua_gc(L, LUA_GCSTOP);
+	bool stop = still && mp_gc_still(L);
 	int status = lua_pcall(L, nargs, nresults, 0);
 	if (stop)
-		lua_gc(L, LUA_GCRESTART);
+		mp_gc_goes_on(L);
 	return status;
 }
 

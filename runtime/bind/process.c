@@ -29,6 +29,7 @@
 #include <sys/random.h>
 
 #include "../base/clock.h"
+#include "../codec/still.h"
 #include "../proc/stdio.h"
 #include "message.h"
 
@@ -109,6 +110,7 @@ static _Noreturn void run_child(lua_State *C, mp_state *st)
 	st->child = true;
 	st->ending = st->ended = st->fell = st->forced = false;
 	st->busy = 0;
+	mp_gc_begins_anew(C);  /* its heap is its creator's until it is touched */
 	lua_pcall(C, 2, 0, 0);
 	/* Only for want of memory: body catches what the target raises. */
 	text = lua_tostring(C, -1);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "state.h"
+#include "still.h"
 
 static const char codec_key = 0;  /* its address is the registry key */
 
@@ -25,13 +26,12 @@ void *mp_grow(lua_State *L, void *p, size_t *cap, size_t need, size_t size)
 
 void mp_call_quietly(lua_State *L, lua_CFunction f, int nresults)
 {
-	int running = lua_gc(L, LUA_GCISRUNNING);
 	lua_pushcfunction(L, f);
 	lua_insert(L, -2);
-	lua_gc(L, LUA_GCSTOP);
+	bool still = mp_gc_still(L);
 	int rc = lua_pcall(L, 1, nresults, 0);
-	if (running)
-		lua_gc(L, LUA_GCRESTART);
+	if (still)
+		mp_gc_goes_on(L);
 	if (rc != LUA_OK)
 		lua_error(L);
 }
