@@ -115,9 +115,11 @@ $(B)/mprun: $(CORE) $(BIND) $(HOST) $(CLI) runtime/cli/exports.list
 $(B)/crash/mprun: $(X_ALL) $(X_CLI) runtime/cli/exports.list
 	$(LINK_MPRUN)
 
-# No Lua in it: it uses that of the program which loads it.
+# No Lua in it: it uses that of the program which loads it. It stays when that
+# closes its state: a thread may have been left behind.
 $(B)/mp.so: $(CORE) $(BIND) runtime/bind/exports.map
-	$(CC) $(LDFLAGS) -shared -Wl,--version-script=runtime/bind/exports.map \
+	$(CC) $(LDFLAGS) -shared -Wl,-z,nodelete \
+		-Wl,--version-script=runtime/bind/exports.map \
 		-o $@ $(filter %.o,$^) $(LIBS)
 
 $(B)/libmprun.a: $(CORE) $(BIND) $(HOST)

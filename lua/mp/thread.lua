@@ -31,6 +31,20 @@ local function setup()
            options = package.loaded["mp.options"], words = core.words, parent = core.parent() }
 end
 
+-- A pipeline's words are loaded when the first one is used: few threads do.
+local WORDS = { flow = true, stage = true, filter = true, fold = true, source = true, emit = true,
+                defaults = true }
+
+local function words_on_demand()
+  _G.mp = mp
+  setmetatable(_G, { __index = function(globals, name)
+    if not WORDS[name] then return nil end
+    setmetatable(globals, nil)
+    require "mp.main".prepare(globals)
+    return globals[name]
+  end })
+end
+
 core.enter_thread(function()
   local given = core.given(1)
   package.path, package.cpath = given.path, given.cpath
@@ -41,7 +55,8 @@ core.enter_thread(function()
   end
   core.adopt(given.parent)
   core.current()
-  if given.words then require "mp.main".prepare(_G) end
+  core.words = given.words
+  if given.words then words_on_demand() end
   local p = core.current_thread()
   actor.take(p, core.given(2))
   return actor.run(p)

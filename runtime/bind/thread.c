@@ -8,9 +8,10 @@
  *
  * The thread ends by an error that a hook raises again at every instruction
  * of Lua until no Lua runs any more, so no pcall stops it; C functions, the
- * ones that release locks among them, are not disturbed. A coroutine is
- * resumed by a function of ours, for a signal's handler must know which one
- * runs.
+ * ones that release locks among them, are not disturbed. It is an error for
+ * want of memory: only that calls no message handler, which would run without
+ * hooks. A coroutine is resumed by a function of ours, for a signal's handler
+ * must know which one runs.
  *
  *   core.new_thread([name], [daemon]) -> p
  *   core.start_thread(p, setup, task) -> true | nil, reason
@@ -22,10 +23,15 @@
  * SPDX-License-Identifier: MIT */
 #include "../proc/thread.h"
 
+#include <errno.h>
 #include <lualib.h>
 #include <signal.h>
+#include <spawn.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "../proc/stdio.h"
 #include "message.h"
@@ -48,6 +54,19 @@ typedef struct start {
 } start;
 
 /* ---- ending ------------------------------------------------------------------- */
+
+#define NEVER ((size_t)1 << 60)  /* so much is not there */
+
+static void *allocate(void *ud, void *p, size_t old, size_t size)
+{
+	(void)ud;
+	(void)old;
+	if (size == 0) {
+		free(p);
+		return NULL;
+	}
+	return size < NEVER ? realloc(p, size) : NULL;
+}
 
 static void quit_hook(lua_State *L, lua_Debug *ar)
 {
@@ -75,8 +94,7 @@ void mp_thread_check(lua_State *L, mp_state *st)
 		return;
 	set_hook(st->L);
 	set_hook(L);
-	lua_pushliteral(L, "the thread ends");
-	lua_error(L);
+	lua_newuserdatauv(L, NEVER, 0);
 }
 
 _Noreturn void mp_thread_exit(lua_State *L, mp_state *st, int status)
@@ -126,7 +144,7 @@ static int co_wrap(lua_State *L)
 }
 
 /* A program that is executed has its creator's mask: not one of a thread. */
-static int unmasked(lua_State *L)
+static int io_popen(lua_State *L)
 {
 	mp_state *st = mp_state_of(L);
 	int n = lua_gettop(L), status;
@@ -139,6 +157,40 @@ static int unmasked(lua_State *L)
 	if (st->thread)
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return status == LUA_OK ? lua_gettop(L) : lua_error(L);
+}
+
+/* system(3) would have the whole process ignore Ctrl-C meanwhile. */
+static int run_command(const char *command, const sigset_t *mask)
+{
+	char *args[] = { "sh", "-c", (char *)(uintptr_t)command, NULL };
+	posix_spawnattr_t attr;
+	pid_t pid;
+	int status = -1, rc;
+	if (posix_spawnattr_init(&attr))
+		return -1;
+	posix_spawnattr_setsigmask(&attr, mask);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	rc = posix_spawn(&pid, "/bin/sh", NULL, &attr, args, environ);
+	posix_spawnattr_destroy(&attr);
+	errno = rc;
+	if (rc)
+		return -1;
+	while ((rc = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
+		;
+	return rc < 0 ? -1 : status;
+}
+
+static int os_execute(lua_State *L)
+{
+	mp_state *st = mp_state_of(L);
+	if (st->thread && lua_type(L, 1) == LUA_TSTRING) {
+		mp_stdio_flush();
+		return luaL_execresult(L, run_command(lua_tostring(L, 1), &st->rt->threads->mask));
+	}
+	lua_pushvalue(L, lua_upvalueindex(1));
+	lua_insert(L, 1);
+	lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
+	return lua_gettop(L);
 }
 
 /* print on the thread's stream, which is io.stdout. */
@@ -188,8 +240,8 @@ static void change_libraries(lua_State *L, mp_runtime *rt)
 	own_stdout(L, rt);
 	replace(L, "coroutine", "resume", co_resume);
 	replace(L, "coroutine", "wrap", co_wrap);
-	replace(L, "os", "execute", unmasked);
-	replace(L, "io", "popen", unmasked);
+	replace(L, "os", "execute", os_execute);
+	replace(L, "io", "popen", io_popen);
 }
 
 /* ---- in the thread ------------------------------------------------------------------- */
@@ -297,7 +349,7 @@ static void free_start(start *s)
 
 static void run_thread(mp_runtime *rt, void *arg)
 {
-	lua_State *L = luaL_newstate();
+	lua_State *L = lua_newstate(allocate, NULL);
 	if (L) {
 		mp_thread_status(rt, run_state(L, rt, arg));
 	} else {

@@ -171,16 +171,27 @@ static void print_help(FILE *f, const mp_shm *s, const mp_deadlock *d)
 		fprintf(f, "  help: %s\n", one);
 }
 
-static void print_head(FILE *f, const mp_deadlock *d)
+/* What they are: 0 processes, 1 threads, 2 both. */
+static int kinds_of(const mp_shm *s, const mp_deadlock *d)
 {
+	uint32_t threads = 0;
+	for (uint32_t i = 0; i < d->n; i++)
+		threads += atomic_load(&mp_slot_of(s, d->who[i].aid)->kind) == MP_KIND_THREAD;
+	return threads == 0 ? 0 : threads == d->n ? 1 : 2;
+}
+
+static void print_head(FILE *f, const mp_shm *s, const mp_deadlock *d)
+{
+	static const char *const many[] = { "processes", "threads", "processes and threads" };
+	int kinds = kinds_of(s, d);
 	if (!d->all && d->n == 1)
-		fputs("deadlock: a process waits for itself\n", f);
+		fprintf(f, "deadlock: a %s waits for itself\n", kinds ? "thread" : "process");
 	else if (!d->all)
-		fprintf(f, "deadlock: %u processes wait for each other\n", d->n);
+		fprintf(f, "deadlock: %u %s wait for each other\n", d->n, many[kinds]);
 	else if (d->n == 1)
 		fputs("deadlock: the only process waits, and nobody is left to end that\n", f);
 	else
-		fprintf(f, "deadlock: all %u processes wait, and nobody is left to end that\n", d->n);
+		fprintf(f, "deadlock: all %u %s wait, and nobody is left to end that\n", d->n, many[kinds]);
 }
 
 char *mp_deadlock_text(const mp_shm *s, const mp_deadlock *d)
@@ -198,7 +209,7 @@ char *mp_deadlock_text(const mp_shm *s, const mp_deadlock *d)
 				idle++;
 			else if (n < SHOWN)
 				fill(s, &d->who[i], now, &rows[++n]);
-		print_head(f, d);
+		print_head(f, s, d);
 		print_table(f, rows, n + 1);
 		if (d->n > n + idle)
 			fprintf(f, "  and %u more\n", d->n - n - idle);

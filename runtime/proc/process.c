@@ -111,8 +111,19 @@ bool mp_process_code(const mp_process *p, int *code)
 
 /* ---- its end --------------------------------------------------------------- */
 
+/* A thread ends as it says itself. Else its process's end, which is known
+ * instead, has killed it. */
+static int status_of_thread(const mp_process *p, int status)
+{
+	if (atomic_load(&p->leaving))
+		return -1;
+	return status < 0 || status & 0x7f ? status : SIGKILL;
+}
+
 void mp_process_ended(mp_self *me, mp_process *p, int status)
 {
+	if (atomic_load(&p->thread))
+		status = status_of_thread(p, status);
 	uint32_t known = status < 0 ? 0 : MP_STATUS_KNOWN | ((uint32_t)status & 0xffff);
 	uint32_t none = 0, lost = MP_STATUS_LOST;
 	/* What it said itself before it exited is the truth as well. */
@@ -127,12 +138,6 @@ void mp_process_ended(mp_self *me, mp_process *p, int status)
 		mp_ec_notify(&p->ec, INT_MAX);
 		mp_obj_ring(me, p->self);
 	}
-}
-
-/* One that was cut off by its process's end was killed by that. */
-static int status_of_thread(int status)
-{
-	return status < 0 || status & 0x7f ? status : SIGKILL;
 }
 
 /* What the threads of a dead process held is given back before anybody is
@@ -150,7 +155,7 @@ static void bury_threads(mp_self *me, mp_aid process, int status)
 		if (mp_slot_phase(s, aid) != MP_SLOT_FREE && atomic_load(&sl->kind) == MP_KIND_THREAD &&
 		    atomic_load(&sl->pid) == atomic_load(&of->pid) &&
 		    atomic_load(&sl->starttime) == atomic_load(&of->starttime))
-			mp_process_bury(me, aid, atomic_load(&sl->process), status_of_thread(status));
+			mp_process_bury(me, aid, atomic_load(&sl->process), status);
 	}
 }
 
