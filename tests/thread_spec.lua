@@ -470,7 +470,7 @@ describe("Thread: ending it", function()
     local lock, q = mp.Lock(), mp.Queue()
     ended(function(has)
       mp.atexit(function() q:put "closer" end)
-      local hold <close> = lock:hold()
+      local _ <close> = lock:hold()
       has:set()
       while true do end
     end)
@@ -615,7 +615,7 @@ describe("Thread: nothing is left", function()
       for i = 1, n do
         local t = thread(function(q)
           q:fileno()
-          local hold <close> = mp.Lock():hold()
+          local _ <close> = mp.Lock():hold()
           return q
         end, mp.Queue())
         if i % 2 == 0 then t:terminate() end
@@ -722,7 +722,10 @@ describe("Thread: a program", function()
   it("Ctrl-C ends the first thread, and that all others", function()
     local path = support.script([[
       mp.Thread { target = function() while true do end end }:start()
-      mp.Thread { target = function() pcall(function() mp.Queue():get() end) while true do pcall(mp.sleep, 1) end end }:start()
+      mp.Thread { target = function()
+        pcall(function() mp.Queue():get() end)
+        while true do pcall(mp.sleep, 1) end
+      end }:start()
       mp.Thread { target = function() mp.spawn(function() while true do end end):join() end }:start()
       local t = mp.Thread { target = function() mp.sleep(0.05) end }:start()
       t:join()

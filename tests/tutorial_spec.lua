@@ -329,6 +329,13 @@ describe("tutorial:", function()
     assert.equal("be\t2\nnot\t1\nor\t1\nto\t2\n6 words\n", run(name))
   end)
 
+  example("43_threads", { "Thread" }, function(name)
+    local out = lines(run(name))
+    assert.truthy(out[1] == "without a lock:\tdeposits are lost" or
+                  out[1] == "without a lock:\tlucky")
+    assert.equal("with a lock:\t10000", out[2])
+  end)
+
   example("44_own_pool", function(name)
     assert.equal("1 4 9 16 no square\n1 4 9 16\n", run(name))
   end)

@@ -66,6 +66,6 @@ _Noreturn void mp_owner_refuse(lua_State *L, const mp_owned *o, const mp_ref *r,
 	const mp_slot *s = mp_owner(o, r);
 	if (!s)
 		mp_misuse(L, call, "this lock is not locked");
-	mp_misuse(L, call, "this process does not hold the lock, %s (pid %d) "
-	          "does; only its holder can release it", s->name, (int)s->pid);
+	mp_misuse(L, call, "this %s does not hold the lock, %s (pid %d) does; only its "
+	          "holder can release it", r->st->thread ? "thread" : "process", s->name, (int)s->pid);
 }

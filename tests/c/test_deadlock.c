@@ -322,13 +322,18 @@ static void text(void)
 	circle(2);
 	CHECK(look());
 	t = mp_deadlock_text(&shm, d);
-	CHECK(strncmp(t, "deadlock: 2 processes wait for each other\n", 42) == 0);
+	CHECK(strncmp(t, "deadlock: 2 threads wait for each other\n", 40) == 0);
 	CHECK(strstr(t, "\n  first ("));
 	CHECK(strstr(t, "2.0 s"));
 	CHECK(strstr(t, "x.lua:7\n"));
 	CHECK(strstr(t, "its end\n"));
 	CHECK(strstr(t, "\n  help: take locks in the same order"));
 	free(t);
+	a[0].slot->kind = MP_KIND_PROCESS;
+	t = mp_deadlock_text(&shm, d);
+	CHECK(strncmp(t, "deadlock: 2 processes and threads wait for each other\n", 54) == 0);
+	free(t);
+	a[0].slot->kind = MP_KIND_THREAD;
 	all_work();
 }
 
