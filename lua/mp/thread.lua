@@ -20,15 +20,22 @@ end
 local function preloaded()
   local list = {}
   for name, f in pairs(package.preload) do
-    if debug.getinfo(f, "S").what ~= "C" and core.can_travel(f) then list[name] = f end
+    local is_c = type(f) == "function" and debug.getinfo(f, "S").what == "C"
+    if not is_c and core.can_travel(f) then list[name] = f end
   end
   return list
 end
 
--- args: the script's; options: mprun's; words: a flow's are globals.
+-- nil where it was closed, too.
+local function parent()
+  local p = core.parent()
+  return p and pcall(core.get, p, "state") and p or nil
+end
+
+-- arg: the script's; options: mprun's; words: a flow's are globals.
 local function setup()
   return { path = package.path, cpath = package.cpath, preload = preloaded(), arg = arg,
-           options = package.loaded["mp.options"], words = core.words, parent = core.parent() }
+           options = package.loaded["mp.options"], words = core.words, parent = parent() }
 end
 
 -- A pipeline's words are loaded when the first one is used: few threads do.
