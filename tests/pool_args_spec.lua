@@ -386,4 +386,79 @@ describe("Pool of kind " .. kind .. ":", function()
     end)
   end)
 end)
+
+describe("memory that is nearly full, with workers of kind " .. kind, function()
+  after_each(support.clean)
+
+  local function run(text)
+    local r = support.mprun { "--memory", "16M", support.script(([[
+local mp = require "mp"
+local pool = mp.Pool { processes = 2, kind = "%s" }
+local M = 1 << 20
+local function id(x) return x end
+local function sizes(list)
+  local sum = 0
+  for i = 1, #list do sum = sum + #list[i] end
+  return sum // M
+end
+local function fails(text, f, ...)
+  local ok, e = pcall(f, ...)
+  print(not ok and tostring(e):find(text, 1, true) and "fails" or e)
+end
+%s]]):format(kind, text)) }
+    assert.equal("", r.err)
+    assert.equal(0, r.status)
+    return r.out
+  end
+
+  it("is waited for by tasks, and freed by results that are taken", function()
+    assert.equal("40\n40\n40\n40\n", run [[
+local big = {}
+for i = 1, 40 do big[i] = ("x"):rep(M) end
+print(sizes(pool:map(id, big)))
+print(sizes(pool:map(function() return ("x"):rep(M) end, { n = 40 })))
+local results = {}
+for i = 1, 40 do results[i] = pool:submit(id, big[i]) end
+for i = 1, 40 do results[i] = results[i]:result() end
+print(sizes(results))
+local n = 0
+for s in pool:imap_unordered(id, big) do n = n + #s end
+print(n // M)]])
+  end)
+
+  it("never holds all that quick tasks with large results give", function()
+    assert.equal("250\n", run [[
+print(sizes(pool:map(function() return ("x"):rep(M // 4) end, { n = 1000 })))]])
+  end)
+
+  it("is never filled by one chunk of large items", function()
+    assert.equal("100\n8292\n", run [[
+local large = {}
+for i = 1, 100 do large[i] = ("%8d"):format(i):rep(M // 8) end
+print(#pool:map(string.len, large))
+local list = {}
+for i = 1, 8192 do list[i] = i end
+table.move(large, 1, 100, 8193, list)
+print(#pool:map(function(x) return #tostring(x) end, list))]])
+  end)
+
+  it("has no room for some tasks: those fail alone", function()
+    assert.equal("fails\nfails\nfails\nfails\nfails\nfails\nfails\nfails\n3\n0\n", run [[
+local never = "can never fit into this runtime's memory of 16 MiB"
+local huge = ("x"):rep(17 * M)
+fails("Pool:submit: the item " .. never, function() pool:submit(id, huge):result() end)
+fails("Pool:submit: the item " .. never, function() pool:submit(function() return huge end):result() end)
+fails("Pool:map: the item " .. never, pool.map, pool, id, { 1, huge })
+fails("Pool:map: the item " .. never, pool.map, pool, function() return huge end, { 1 })
+fails("the task's result: the item " .. never, function() pool:submit(string.rep, "x", 17 * M):result() end)
+fails("these are 4 items in one chunk", pool.map, pool, function() return ("x"):rep(7 * M) end, { 1, 2, 3, 4 }, 4)
+local function large() error(("x"):rep(17 * M), 0) end
+fails("bytes)", function() pool:submit(large):result() end)
+fails("bytes)", pool.map, pool, large, { 1, 2 }, 2)
+print(pool:apply(id, { 3 }))
+local restarts = 0
+for _, w in ipairs(pool:stats().workers) do restarts = restarts + w.restarts end
+print(restarts)]])
+  end)
+end)
 end

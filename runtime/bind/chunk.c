@@ -5,7 +5,7 @@
  *       out[k] = f(items[k]) for k = i to n; with star, of an item that is a
  *       list, its elements are the arguments. The task's label is k while item k
  *       is in hand. j is n + 1, or the first item not begun when the budget
- *       (ns) was used up. What f raises passes.
+ *       (ns) was used up, or the results may be large. What f raises passes.
  *   core.task_label() -> the item that was in hand last
  *   core.task_slowest() -> k, n, ns: of what task_run has done since this was
  *       called last, items k to k + n - 1 were the slowest it knows of; more than
@@ -21,6 +21,7 @@
 #include "bind.h"
 
 #define HASTE (50 * 1000)   /* ns: less than this between two looks at the clock: look less often */
+#define LARGE 1024          /* KiB that Lua's memory may grow by */
 #define MOST 65535          /* arguments, as in lua/mp/pool/check.lua */
 #define ROOM (1 << 24)      /* elements, at most, before it is known that there are so many */
 #define RARELY 64           /* items between two looks, at most */
@@ -88,13 +89,15 @@ static int core_task_run(lua_State *L)
 	luaL_checktype(L, ITEMS, LUA_TTABLE);
 	luaL_checktype(L, OUT, LUA_TTABLE);
 	lua_settop(L, BUDGET);
+	int before = lua_gc(L, LUA_GCCOUNT);
 	while (i <= n) {
 		one(L, r, i++, star);
-		if (--left && i <= n)
+		bool large = until != INT64_MAX && lua_gc(L, LUA_GCCOUNT) - before > LARGE;
+		if (--left && i <= n && !large)
 			continue;
 		int64_t now = mp_now();
 		note(r, i, every - left, now - last);
-		if (now >= until)
+		if (now >= until || large)
 			break;
 		every = now - last > HASTE ? 1 : every < RARELY ? every * 2 : RARELY;
 		left = every;

@@ -21,6 +21,7 @@
  *   core.task_leave(board, n) so many workers are to leave
  *   core.task_next(board, ns) deadlines are looked at next then; to be called
  *                             before a look that must miss none
+ *   core.memory()             bytes that the shared memory may have
  *   core.resident([pid])      bytes of memory of a process, or this one; 0: not
  *                             known. A worker's own is noted on the board
  *   core.can_send(call, v)    raises where v cannot travel
@@ -358,6 +359,13 @@ static int core_encoded(lua_State *L)
 	mp_encoded e;
 	mp_encode(L, upvalue(L, pool)->st->codec, 2, 1, luaL_checkstring(L, 1), &e);
 	mp_pack_push(L, &e);
+	return 1;
+}
+
+static int core_memory(lua_State *L)
+{
+	const mp_shm *s = upvalue(L, "core.memory")->st->me->shm;
+	lua_pushinteger(L, (lua_Integer)((uint64_t)s->h->nchunks << MP_CHUNK_SHIFT));
 	return 1;
 }
 
@@ -725,6 +733,7 @@ static const luaL_Reg functions[] = {
 	{ "task_next", core_task_next },
 	{ "can_send", core_can_send },
 	{ "encoded", core_encoded },
+	{ "memory", core_memory },
 	{ "resident", core_resident },
 	{ "task_open", core_task_open },
 	{ "task_take", core_task_take },

@@ -6,7 +6,9 @@
 --   job:fail(e)         the pool is broken or ended: nothing will come
 --   job.feeds           true: it sends more tasks later (lazily); then
 --   job:feed_all()      it sends the rest
--- It is in client.jobs[id] until it is over (client:forget).
+-- It is in client.jobs[id] until it is over (client:forget). job.bytes is the
+-- length of its messages that nobody has answered; of a map, job.out says how
+-- many items are in these, and job.sending how many are in the next.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -24,6 +26,7 @@ local mp = core.mp
 local got, put = core.task_got, core.task_put
 
 local CONTROL = mode.CONTROL
+local SHARE = 4            -- of the shared memory, for tasks: one in so many; results need room, too
 local PATIENCE = 0.1       -- seconds to wait for memory before results are taken in
 
 local Client = {}
@@ -73,6 +76,7 @@ function Client.new(o)
   self.tasks, self.results, self.control = self.spec.tasks, self.spec.results, self.spec.control
   self.code = code.new(self.spec.codes)
   self.stats = stats.new()
+  self.bytes, self.most_bytes = 0, core.memory() // SHARE
   self:start_supervisor()
   clients[self] = true
   self.entry = setmetatable({ client = self }, Entry)
@@ -87,7 +91,7 @@ function Client:add(job, odd)
   local id = self.next_id + 2
   self.next_id = id
   if odd then id = id + 1 end
-  job.id = id
+  job.id, job.bytes = id, 0
   self.jobs[id] = job
   self.awaited = self.awaited + 1
   return id
@@ -98,6 +102,7 @@ function Client:forget(job)
   if self.jobs[id] ~= job then return end
   self.jobs[id] = nil
   self.awaited = self.awaited - 1
+  self:answered(job, job.bytes)
   if self.deaths[id] then self.deaths[id] = nil end
   if job.forced then self.spec.codes[mode.cancelled(id)] = nil end
 end
@@ -124,14 +129,26 @@ function Client:demand_more()
   end
 end
 
--- Puts a task; while memory is full, takes in results, which free some.
--- Returns its length in bytes.
+-- So many bytes of a job's messages wait for no answer any more.
+function Client:answered(job, bytes)
+  job.bytes = job.bytes - bytes
+  self.bytes = self.bytes - bytes
+end
+
+-- Puts a task; while tasks take too much of the memory, or it is full, takes
+-- in results, which free some. Returns its length in bytes.
 function Client:send(call, id, ...)
+  while self.bytes > self.most_bytes and not self.ended do self:await() end
   local n = put(self.tasks, call, id, PATIENCE, ...)
   while not n do
     if self.broken or self.tasks:closed() then return 0 end
     self:look()
     n = put(self.tasks, call, id, PATIENCE, ...)
+  end
+  local job = self.jobs[id]
+  if job then
+    self:answered(job, -n)
+    if job.out then job.out = job.out + job.sending end
   end
   if self.demand then self:demand_more() end
   return n

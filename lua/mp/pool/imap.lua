@@ -56,7 +56,7 @@ function Job:refused(items, k, e)
   self.in_work = self.in_work - k
   if k == 1 then
     self.sent = self.sent + 1
-    self.in_work = self.in_work + 1
+    self.in_work, self.out = self.in_work + 1, self.out + 1
     self.client.stats:add_lost(1)
     self:put(self.sent, false, remote.new { name = "Error", message = e, value = e, traceback = "" })
     return
@@ -105,6 +105,7 @@ end
 
 -- Result i: ok and a value, or not and an error.
 function Job:put(i, ok, value)
+  map.answered(self, 1)
   self.in_work = self.in_work - 1
   self.arrived = self.arrived + 1
   if self.over then
@@ -355,7 +356,7 @@ function M.new(pool, client, call, f, source, o)
     ordered = o.ordered, timeout = o.timeout, retries = o.retries, buffer = o.buffer,
     unbound = o.unbound, chunk = auto and 1 or o.chunksize or 1,
     how = (auto and AUTO or 0) | (o.star and STAR or 0), sent = 0, taken = 0, last = 0,
-    in_work = 0, arrived = 0, failed = 0, ready = {}, feeds = true, progress = o.progress }, Job)
+    in_work = 0, out = 0, arrived = 0, failed = 0, ready = {}, feeds = true, progress = o.progress }, Job)
   job.code = client.code:keep(f, call)
   client:add(job, true)
   job:feed()

@@ -18,7 +18,7 @@ local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
 
 local MOST = 512           -- items
 local BYTES = 65536        -- of a chunk's message
-local FIRST = 16           -- items of the first chunk: it tells how large they are
+local GROWTH = 8           -- a chunk has at most so many times the items of the one before
 local SHARE = 8            -- chunks a worker, at least
 
 local Map = {}
@@ -28,24 +28,31 @@ local M = { MOST = MOST, BYTES = BYTES }
 
 -- Items of the next chunk, after one of n items took so many bytes.
 function M.fit(size, n, bytes)
-  if bytes <= BYTES or n <= 1 then return size end
+  if bytes <= BYTES then return size end
   return math.max(1, math.min(size, n * BYTES // bytes))
 end
 
 -- Sends items first to first + k - 1 of a job: one by itself, or a list. What
 -- is raised names the item.
 function M.send(job, call, how, first, items, k)
+  job.sending = k
   local ok, bytes = pcall(job.client.send, job.client, call, job.id, job.code,
                           k == 1 and how | ALONE or how, first, items, job.timeout, job.retries)
   if ok then return bytes end
   error(check.unsent_item(bytes, call, first, k == 1), 0)
 end
 
+-- n items that were sent have a result.
+function M.answered(job, n)
+  if n > 0 then job.client:answered(job, job.bytes * n // job.out) end
+  job.out = job.out - n
+end
+
 -- o: { chunksize=, star=, timeout=, retries=, progress= }
 function M.start(client, call, f, list, o)
   local n = check.list(list, call, "the list")
   local job = setmetatable({ client = client, f = f, args = list, star = o.star, values = core.room(n),
-    n = 0, left = n, total = n, timeout = o.timeout, retries = o.retries, progress = o.progress,
+    n = 0, left = n, total = n, out = 0, timeout = o.timeout, retries = o.retries, progress = o.progress,
     what = o.what }, Map)
   local fut = future.bare(client, job)
   client:add(job, true)
@@ -74,12 +81,27 @@ function Map:send_all(call, list, n, o)
     chunk = math.max(1, math.min(MOST, n // (SHARE * client.size)))
   end
   chunk = chunk or 1
-  local first, size = 1, how & AUTO ~= 0 and math.min(chunk, FIRST) or chunk
+  if how & AUTO ~= 0 then return self:send_growing(call, list, n, how, chunk) end
+  for first = 1, n, chunk do
+    self:send_some(call, how, list, first, math.min(chunk, n - first + 1))
+  end
+end
+
+-- The first chunk is one item: it tells how large they are. Should those after
+-- it be so much larger that a chunk has no room, it becomes smaller.
+function Map:send_growing(call, list, n, how, chunk)
+  local first, size = 1, 1
   while first <= n do
     local k = math.min(size, n - first + 1)
-    local bytes = self:send_some(call, how, list, first, k)
-    first = first + k
-    if how & AUTO ~= 0 then size = M.fit(chunk, k, bytes) end
+    local ok, bytes = pcall(self.send_some, self, call, how, list, first, k)
+    if ok then
+      first = first + k
+      size = M.fit(math.min(chunk, k * GROWTH), k, bytes)
+    elseif k > 1 then
+      size = k // 2
+    else
+      error(bytes, 0)
+    end
   end
 end
 
@@ -101,6 +123,7 @@ function Map:set_error(i, e)
 end
 
 function Map:one_done(n)
+  M.answered(self, n)
   self.left = self.left - n
   if self.progress then self.progress:tick(self.total - self.left, self.total, self.failed or 0) end
   if self.left == 0 then self:finish() end

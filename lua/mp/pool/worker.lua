@@ -37,6 +37,7 @@ local SMALL_HEAP = 65536   -- KiB
 local CODES = 64           -- functions that are kept
 local UNREAD = 4           -- deliveries of a task that nobody managed to begin
 local MAX_LABEL = 65535
+local MAX_TEXT = 4096      -- of an error that does not travel as it is
 
 local Worker = {}
 Worker.__index = Worker
@@ -51,9 +52,14 @@ local function plain(self, e)
            process = self.name, pid = self.pid }
 end
 
--- Without what of an error cannot travel.
+local function cut(text)
+  return #text <= MAX_TEXT and text or ("%s... (%d bytes)"):format(text:sub(1, MAX_TEXT), #text)
+end
+
+-- Without what of an error cannot travel, or has no room.
 local function bare(e)
-  e.value = type(e.value) == "string" and e.value or nil
+  e.value = type(e.value) == "string" and cut(e.value) or nil
+  e.message, e.traceback = cut(e.message), cut(e.traceback)
   return e
 end
 
@@ -179,6 +185,34 @@ local function sort_out(self, n, values, errors)
   end
 end
 
+-- All of a chunk's values together have no room.
+local function give_up(self, n, values, errors, why)
+  why = unsendable(why, 0)
+  why.message = ("%s; these are %d items in one chunk: chunksize=1 sends each by itself"):format(why.message, n)
+  for i = 1, n do
+    if values[i] ~= nil then
+      values[i], errors[i] = nil, plain(self, why)
+    elseif errors[i] and errors[i] ~= LOST then
+      errors[i] = bare(errors[i])
+    end
+  end
+end
+
+-- try() hands over n values and errors of a chunk: with errors in place of
+-- what does not travel.
+local function hand_over(self, c, n, try)
+  local sent, got = pcall(try)
+  if sent then return got end
+  hand_on(got)
+  c.errors = c.errors or {}
+  sort_out(self, n, c.values, c.errors)
+  sent, got = pcall(try)
+  if sent then return got end
+  hand_on(got)
+  give_up(self, n, c.values, c.errors, got)
+  return try()
+end
+
 -- The rest of a chunk, items i to n, in halves where others have nothing to do.
 local function rest_of(self, items, i, n)
   local left = n - i + 1
@@ -201,7 +235,7 @@ end
 -- pool takes no more tasks; go on with them here. Where the map was given up
 -- meanwhile, and its code with it, nobody is to do them.
 function Worker:share(c, i)
-  if not self.codes:has(c.code) then
+  if type(c.code) == "number" and not self.codes:has(c.code) then
     done(c.first, 0, elapsed(), "lost")
     return true
   end
@@ -218,24 +252,14 @@ function Worker:share(c, i)
                  c.code, c.mode, first + i - 1, a, c.timeout, c.retries,
                  c.code, c.mode, first + i - 1 + half, b, c.timeout, c.retries)
   end
-  local sent, ok = pcall(try)
-  if not sent then
-    hand_on(ok)
-    c.errors = c.errors or {}
-    sort_out(self, i - 1, c.values, c.errors)
-    ok = try()
-  end
-  return ok ~= nil
+  return hand_over(self, c, i - 1, try) ~= nil
 end
 
 function Worker:finish_chunk(c)
   account(c, c.n)
-  local sent, why = pcall(done, c.first, c.n, elapsed(), c.values, c.errors)
-  if sent then return end
-  hand_on(why)
-  c.errors = c.errors or {}
-  sort_out(self, c.n, c.values, c.errors)
-  done(c.first, c.n, elapsed(), c.values, c.errors)
+  hand_over(self, c, c.n, function()
+    return done(c.first, c.n, elapsed(), c.values, c.errors)
+  end)
 end
 
 -- Where to begin: behind what a dead worker may have done, which is lost.
