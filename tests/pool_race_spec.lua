@@ -55,6 +55,38 @@ describe("a pool, in the middle of something,", function()
     end)
   end
 
+  -- It raises while the result is decoded: that is when most of them come.
+  it("keeps a result when a signal's handler raises", function()
+    local go, raised = mp.Event(), mp.Event()
+    local p = mp.spawn(function()
+      local pool <close> = mp.Pool(1)
+      mp.on_signal("USR1", function()
+        raised:set()
+        error("alarm", 0)
+      end)
+      for i = 1, 40 do
+        local f = pool:submit(function()
+          local list = {}
+          for k = 1, 100000 do list[k] = { k } end
+          return list, go:set()
+        end)
+        local ok, why = pcall(f.get, f)
+        assert(ok or why == "alarm")
+        if not ok then assert(#f:get(20) == 100000) end
+        pcall(raised.wait, raised, 20)
+        raised:clear()
+      end
+    end)
+    for i = 1, 40 do
+      if not go:wait(20) then break end
+      go:clear()
+      mp.sleep(i / 2000)
+      os.execute("kill -USR1 " .. p.pid)
+    end
+    p:join(60)
+    assert.equal(0, p.exitcode)
+  end)
+
   it("gives results whatever the arguments' metamethods do", function()
     local pool <close> = mp.Pool(1)
     local function raise() error "evil" end

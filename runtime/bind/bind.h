@@ -40,6 +40,7 @@ typedef struct mp_state {
 	int status;                /* with this status, as wait(2) gives it */
 	bool ending, ended;        /* the orderly end runs, is done */
 	bool guarded;              /* closers exist: newer objects need a newer guard */
+	int held;                  /* depth of calls that the script's handlers do not interrupt */
 	int busy;                  /* depth of handlers that run inside a call of ours */
 	mp_runtime_config cfg;
 	struct mp_state *next;     /* in the list of open owners */

@@ -92,7 +92,7 @@ static void hook(lua_State *L, lua_Debug *ar)
 		if (before[i].L == L)
 			saved = &before[i];
 	lua_sethook(L, saved->f, saved->mask, saved->count);
-	if (st->signals)
+	if (st->signals && !st->held)
 		mp_interrupt(L, st);
 }
 
@@ -308,6 +308,7 @@ void mp_signals_child(mp_state *st)
 	for (; used; used &= used - 1)
 		memset(&table[__builtin_ctzll(used) + 1], 0, sizeof *table);
 	st->signals = 0;
+	st->held = 0;
 	st->interrupted = false;
 }
 

@@ -7,11 +7,13 @@
  *
  *   core.task_put(T, call, id, timeout, …) -> its bytes | nil, "timeout" |
  *                             nil, "closed"; call is named in errors
- *   core.task_got(R, process, timeout) -> id, values… | id, "undecodable", text
+ *   core.task_got(R, process, timeout, [f, x]) -> id, values… | id, "undecodable", text
  *                             | nil, "timeout" | nil, "closed" | nil, "lost":
  *                             the process (nil: none) has ended, and nothing is
  *                             left in R | nil, "again": a signal's handler ran,
- *                             and may have taken what was waited for
+ *                             and may have taken what was waited for. With f,
+ *                             what there is becomes f(x, id, …), which is
+ *                             returned; no handler runs before or in that
  *   core.task_withdraw(T, id, [most]) -> how many tasks with this id were taken out
  *   core.task_condemn(board, k, id, [late]) -> boolean: worker k, which runs this
  *                             task, will not hand it over; late: if its time is over
@@ -236,6 +238,24 @@ static int get(lua_State *L, mp_ref *r, const mp_process *p, int64_t deadline,
 	}
 }
 
+/* f(x, the n values on top), in their place. What a handler raised before the
+ * values are where they belong, they would be lost with. */
+static int deliver(lua_State *L, mp_state *st, int n)
+{
+	int top = lua_gettop(L) - n;
+	lua_pushvalue(L, 4);
+	lua_pushvalue(L, 5);
+	lua_rotate(L, top + 1, 2);
+	st->held++;
+	int status = lua_pcall(L, n + 1, LUA_MULTRET, 0);
+	st->held--;
+	if (status != LUA_OK)
+		return lua_error(L);
+	if (st->signals)
+		mp_interrupt(L, st);
+	return lua_gettop(L) - top;
+}
+
 static int core_task_got(lua_State *L)
 {
 	static const char call[] = "core.task_got";
@@ -245,6 +265,7 @@ static int core_task_got(lua_State *L)
 	                      : ref_of(L, 2, MP_T_PROCESS, call, "the process")->body;
 	int64_t deadline = mp_arg_timeout(L, 3, call);
 	mp_in in;
+	lua_settop(L, 5);
 	int rc = get(L, r, p, deadline, call, &in);
 	mp_bell_settle(st->me, r->h);
 	if (rc == MP_EOF)
@@ -259,7 +280,8 @@ static int core_task_got(lua_State *L)
 		lua_pushliteral(L, "undecodable");
 		lua_insert(L, -2);
 	}
-	return lua_gettop(L) - top;
+	int n = lua_gettop(L) - top;
+	return lua_isnoneornil(L, 4) ? n : deliver(L, st, n);
 }
 
 static int core_task_withdraw(lua_State *L)

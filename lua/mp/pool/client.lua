@@ -267,7 +267,6 @@ function on.broken(self, e)
 end
 
 local function dispatch(self, id, ...)
-  if not id then return nil, ... end
   if id == CONTROL then
     local kind = ...
     on[kind](self, select(2, ...))
@@ -281,7 +280,7 @@ end
 -- Everything that is there.
 function Client:take_in()
   local results = self.results
-  repeat local more = dispatch(self, got(results, nil, 0)) until not more
+  repeat local more = got(results, nil, 0, dispatch, self) until not more
 end
 
 -- A worker died, and its supervisor, perhaps before it could say so.
@@ -347,7 +346,7 @@ end
 -- in, ends the wait, too.
 function Client:await(timeout)
   if self.ended then return false end
-  local ok, why = dispatch(self, got(self.results, self.supervisor, timeout))
+  local ok, why = got(self.results, self.supervisor, timeout, dispatch, self)
   if ok then
     self:take_in()
   elseif why == "lost" then
@@ -363,7 +362,7 @@ function Client:await_any(list, timeout)
   if self.ended then return core.wait(list, timeout) end
   list[#list + 1] = self.results
   list[#list + 1] = self.supervisor
-  core.wait(list, timeout)
+  core.wait(list, timeout, true)
   self:take_in()
   if not self.supervisor:is_alive() then self:supervisor_ended() end
 end
