@@ -2,7 +2,7 @@
  *
  * A pool is a queue of tasks T and one of results R, both made by core.link,
  * and a board (msg/board.h), an Array of i64 with 8 elements for each worker
- * and 8 more. A task and its result have the same id, 0 < id < 2^60. A worker
+ * and 8 more. A task and its result have the same id, 0 < id < 2^48. A worker
  * leases one task; finishing it and putting its result is one commit.
  *
  *   core.task_put(T, call, id, timeout, …) -> its bytes | nil, "timeout" |
@@ -81,6 +81,8 @@ typedef struct worker {
 	bool thread;
 	bool begun;
 	int64_t id;                 /* of the task in hand, 0: none */
+	int64_t state;              /* of the board, once it has begun */
+	uint64_t turns;             /* tasks begun */
 	int64_t counts;             /* as so many tasks */
 	int64_t began;
 } worker;
@@ -112,7 +114,7 @@ static lua_Integer id_at(lua_State *L, int arg, const char *call)
 {
 	lua_Integer id = luaL_checkinteger(L, arg);
 	if (id < 1 || id > MP_BOARD_ID)
-		mp_misuse(L, call, "an id must be positive and less than 2^60, got %I",
+		mp_misuse(L, call, "an id must be positive and less than 2^48, got %I",
 		          (LUAI_UACINT)id);
 	return id;
 }
@@ -320,9 +322,12 @@ static int core_task_condemn(lua_State *L)
 	static const char call[] = "core.task_condemn";
 	mp_board_word *line = line_at(L, call);
 	lua_Integer id = id_at(L, 3, call);
+	int64_t state = atomic_load(&line[MP_BOARD_STATE]);
+	/* Of this state: a deadline is written before its state is. */
 	int64_t deadline = atomic_load(&line[MP_BOARD_DEADLINE]);
 	bool spared = lua_toboolean(L, 4) && (!deadline || deadline > mp_now());
-	lua_pushboolean(L, !spared && mp_board_move(line, id, MP_BOARD_CONDEMNED));
+	lua_pushboolean(L, !spared && !(state & MP_BOARD_BITS) && (state & MP_BOARD_ID) == id &&
+	                   mp_board_move(line, state, MP_BOARD_CONDEMNED));
 	return 1;
 }
 
@@ -538,7 +543,8 @@ static void begin(worker *w, int64_t deadline)
 	w->begun = true;
 	atomic_store_explicit(&w->line[MP_BOARD_BEGAN], w->began, memory_order_relaxed);
 	atomic_store_explicit(&w->line[MP_BOARD_DEADLINE], deadline, memory_order_relaxed);
-	atomic_store_explicit(&w->line[MP_BOARD_STATE], w->id, memory_order_release);
+	w->state = mp_board_state(w->id, ++w->turns);
+	atomic_store_explicit(&w->line[MP_BOARD_STATE], w->state, memory_order_release);
 }
 
 static worker *busy_worker(lua_State *L, const char *call)
@@ -660,7 +666,7 @@ static int hand_over(lua_State *L, worker *w, const char *call, mp_out *outs, ui
 	mp_batch batches[2] = { { w->results->body, &outs[0], 1 }, { w->tasks->body, &outs[1], n - 1 } };
 	handing h = { w, call, batches, n > 1 ? 2 : 1, 0 };
 	begin(w, 0);
-	if (!mp_board_move(w->line, w->id, MP_BOARD_FINISHING)) {
+	if (!mp_board_move(w->line, w->state, MP_BOARD_FINISHING)) {
 		drop(w, outs, n);
 		condemned(L, w);
 	}
@@ -674,7 +680,7 @@ static int hand_over(lua_State *L, worker *w, const char *call, mp_out *outs, ui
 		return 1;
 	}
 	account(w, -1, took);
-	atomic_store(&w->line[MP_BOARD_STATE], w->id);
+	atomic_store(&w->line[MP_BOARD_STATE], w->state);
 	drop(w, outs, n);
 	return returned ? mp_fail(L, h.rc, call) : lua_error(L);
 }

@@ -4,9 +4,9 @@
  * each worker, which is numbered from 1. The workers write their own lines,
  * and the supervisor two bits in them.
  *
- * Invariant: a worker's state goes 0 -> id -> id|FINISHING -> 0, by itself,
- * and id -> id|CONDEMNED by the supervisor; both steps away from the bare id
- * are a CAS of it. So a condemned worker never hands its task over, and one
+ * Invariant: a worker's state goes 0 -> task -> task|FINISHING -> 0, by itself,
+ * and task -> task|CONDEMNED by the supervisor; both steps away from the bare
+ * task are a CAS of it. So a condemned worker never hands its task over, and one
  * that does so is never condemned.
  * Crash: nothing here is the truth about a task. Which messages wait, and
  * which are leased by whom, the queue says; a line tells what its worker was
@@ -25,7 +25,7 @@ enum { MP_BOARD_LEAVE,        /* so many workers are to leave */
        MP_BOARD_NEXT };       /* ns: when deadlines are looked at next; INT64_MAX: never */
 
 /* A worker's line. Times are of CLOCK_MONOTONIC, in ns. */
-enum { MP_BOARD_STATE,        /* 0: idle; a task's id, positive; the bits below */
+enum { MP_BOARD_STATE,        /* 0: idle; else see mp_board_state, with a bit or none */
        MP_BOARD_BEGAN,
        MP_BOARD_DEADLINE,     /* 0: none */
        MP_BOARD_PID,
@@ -34,9 +34,19 @@ enum { MP_BOARD_STATE,        /* 0: idle; a task's id, positive; the bits below 
        MP_BOARD_SINCE,        /* when it entered */
        MP_BOARD_RESIDENT };   /* bytes, at the last look */
 
+/* A state: the id, how many tasks the worker has begun before (so that a chunk
+ * of a map is not taken for the one before, which has its id), and a bit. */
+#define MP_BOARD_TURN      48
+#define MP_BOARD_ID        ((INT64_C(1) << MP_BOARD_TURN) - 1)
+#define MP_BOARD_TURNS     UINT64_C(0xfff)
 #define MP_BOARD_FINISHING (INT64_C(1) << 60)
 #define MP_BOARD_CONDEMNED (INT64_C(1) << 61)
-#define MP_BOARD_ID        (MP_BOARD_FINISHING - 1)
+#define MP_BOARD_BITS      (MP_BOARD_FINISHING | MP_BOARD_CONDEMNED)
+
+static inline int64_t mp_board_state(int64_t id, uint64_t turn)
+{
+	return id | (int64_t)((turn & MP_BOARD_TURNS) << MP_BOARD_TURN);
+}
 
 typedef _Atomic int64_t mp_board_word;
 
@@ -51,9 +61,10 @@ static inline uint64_t mp_board_workers(const mp_array *a)
 	return a->kind == MP_I64 && a->n >= MP_BOARD_WORDS ? a->n / MP_BOARD_WORDS - 1 : 0;
 }
 
-static inline bool mp_board_move(mp_board_word *line, int64_t id, int64_t bit)
+/* state: one without a bit. */
+static inline bool mp_board_move(mp_board_word *line, int64_t state, int64_t bit)
 {
-	return atomic_compare_exchange_strong(&line[MP_BOARD_STATE], &id, id | bit);
+	return atomic_compare_exchange_strong(&line[MP_BOARD_STATE], &state, state | bit);
 }
 
 /* Takes a ticket to leave, if there is one. */
