@@ -118,6 +118,44 @@ describe("a pool, in the middle of something,", function()
     assert.same({ status = 0, out = "one\ntwo\n", err = "" }, got)
   end)
 
+  -- All chunks of a map have its id.
+  it("blames each death for what died with it", function()
+    local pool <close> = mp.Pool { 2, on_death = "fail" }
+    local pids = mp.Dict()
+    local it <close> = pool:imap(function(i)
+      pids[i] = mp.getpid()
+      mp.sleep(60)
+    end, { 1, 2 }, 1)
+    support.eventually(function() return pids[1] and pids[2] end)
+    local first, second = pids[1], pids[2]
+    os.execute("kill -KILL " .. second)
+    support.eventually(function()  -- it is told, and a worker has the item again
+      local c = rawget(pool, "client")
+      c:take_in()
+      return it.job.ready[2]
+    end)
+    os.execute("kill -KILL " .. first)
+    assert.equal(first, select(2, pcall(it)).pid)
+    assert.equal(second, select(2, pcall(it)).pid)
+  end)
+
+  it("blames the last death where earlier ones were made good", function()
+    local pool <close> = mp.Pool { 1, on_death = "retry" }
+    local c = rawget(pool, "client")
+    local runs, pids = mp.Value("i64", 0), mp.Queue()
+    local f = pool:map_async(function(i)
+      local n = runs:add(1)
+      if i == 1 and n == 1 then os.exit(7) end
+      if i == 2 then
+        pids:put(mp.getpid())
+        os.exit(8)
+      end
+    end, { 1, 2 }, 1)
+    local e = f:exception(30)
+    assert.same({ "WorkerLost", 8 }, { e.name, e.exitcode })
+    assert.is_nil(next(c.deaths))
+  end)
+
   -- It had told of a worker's death, and not yet struck that from the board.
   it("counts a death once when the supervisor dies after it", function()
     local pool <close> = mp.Pool(1)
@@ -133,7 +171,7 @@ describe("a pool, in the middle of something,", function()
     support.eventually(function()
       return support.read(("/proc/%d/stat"):format(first)):match "%) Z"
     end, "the worker's end")
-    mp.core.task_put(c.results, "test", 1, nil, "died", 1, first, -9, it.job.id)
+    mp.core.task_put(c.results, "test", 1, nil, "died", 1, first, -9, it.job.id, nil, 1)
     c.supervisor:kill()
     assert.equal(first, select(2, pcall(it)).pid)
     local second = pids:get(20)

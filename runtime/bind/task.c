@@ -25,7 +25,7 @@
  *                             before a look that must miss none
  *   core.memory()             bytes that the shared memory may have
  *   core.resident([pid])      bytes of memory of a process, or this one; 0: not
- *                             known. A worker's own is noted on the board
+ *                             known
  *   core.can_send(call, v)    raises where v cannot travel
  *   core.encoded(call, v)     the same; the bytes that v would travel as
  *
@@ -37,10 +37,12 @@
  *                             it, so it is not read again | nil, "closed"
  *                             | nil, "leave" (a ticket was taken) | nil, "orphan"
  *                             | nil, "idle" (nothing in that time)
- *   core.task_begin(label, [timeout]) -> must the supervisor be told, for its
- *                             deadline comes before the next look? The label
- *                             is what the next holder is given, should this
- *                             one die. Again: only the label, and a timeout.
+ *   core.task_begin(label, [timeout], [first]) -> must the supervisor be told, for
+ *                             its deadline comes before the next look? The
+ *                             label is what the next holder is given, should
+ *                             this one die; first, of a chunk, its first item,
+ *                             is noted on the board. Again: only the label, and
+ *                             a timeout.
  *   core.task_elapsed()       ns since the task began
  *   core.task_counts(n)       it is to count as so many on the board, not as one
  *   core.task_done(…) -> ns that it took | nil, "closed"
@@ -398,11 +400,9 @@ static int core_memory(lua_State *L)
 
 static int core_resident(lua_State *L)
 {
-	worker *w = upvalue(L, "core.resident");
-	bool own = lua_isnoneornil(L, 1);
 	char text[128] = "/proc/self/statm";
 	long long pages = 0;
-	if (!own)
+	if (!lua_isnoneornil(L, 1))
 		snprintf(text, sizeof text, "/proc/%lld/statm", (long long)luaL_checkinteger(L, 1));
 	int fd = open(text, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
@@ -411,8 +411,6 @@ static int core_resident(lua_State *L)
 	text[n > 0 ? n : 0] = 0;
 	if (sscanf(text, "%*d %lld", &pages) != 1)
 		pages = 0;
-	if (own && w->self && w->self == w->st->me->aid)
-		atomic_store(&w->line[MP_BOARD_RESIDENT], pages * sysconf(_SC_PAGESIZE));
 	lua_pushinteger(L, pages * sysconf(_SC_PAGESIZE));
 	return 1;
 }
@@ -534,8 +532,8 @@ static int core_task_take(lua_State *L)
 	return lua_gettop(L);
 }
 
-/* The deadline is there before the state: who sees the task sees its deadline. */
-static void begin(worker *w, int64_t deadline)
+/* All is there before the state: who sees the task sees its deadline. */
+static void begin(worker *w, int64_t deadline, int64_t first)
 {
 	if (w->begun)
 		return;
@@ -543,6 +541,7 @@ static void begin(worker *w, int64_t deadline)
 	w->begun = true;
 	atomic_store_explicit(&w->line[MP_BOARD_BEGAN], w->began, memory_order_relaxed);
 	atomic_store_explicit(&w->line[MP_BOARD_DEADLINE], deadline, memory_order_relaxed);
+	atomic_store_explicit(&w->line[MP_BOARD_FIRST], first, memory_order_relaxed);
 	w->state = mp_board_state(w->id, ++w->turns);
 	atomic_store_explicit(&w->line[MP_BOARD_STATE], w->state, memory_order_release);
 }
@@ -567,7 +566,7 @@ static int core_task_begin(lua_State *L)
 		deadline = mp_now();
 	if (deadline == MP_FOREVER)
 		deadline = 0;
-	begin(w, deadline);
+	begin(w, deadline, luaL_optinteger(L, 3, 0));
 	if (deadline)  /* the state is there before NEXT is looked at: see task_next */
 		atomic_store(&w->line[MP_BOARD_DEADLINE], deadline);
 	mp_queue_mark(w->st->me, (uint16_t)label);
@@ -665,7 +664,7 @@ static int hand_over(lua_State *L, worker *w, const char *call, mp_out *outs, ui
 {
 	mp_batch batches[2] = { { w->results->body, &outs[0], 1 }, { w->tasks->body, &outs[1], n - 1 } };
 	handing h = { w, call, batches, n > 1 ? 2 : 1, 0 };
-	begin(w, 0);
+	begin(w, 0, 0);
 	if (!mp_board_move(w->line, w->state, MP_BOARD_FINISHING)) {
 		drop(w, outs, n);
 		condemned(L, w);

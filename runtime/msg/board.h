@@ -32,7 +32,7 @@ enum { MP_BOARD_STATE,        /* 0: idle; else see mp_board_state, with a bit or
        MP_BOARD_TASKS,        /* finished; of a chunk, its items */
        MP_BOARD_BUSY,         /* ns in tasks */
        MP_BOARD_SINCE,        /* when it entered */
-       MP_BOARD_RESIDENT };   /* bytes, at the last look */
+       MP_BOARD_FIRST };      /* of a chunk of a map: its first item; 0: no chunk */
 
 /* A state: the id, how many tasks the worker has begun before (so that a chunk
  * of a map is not taken for the one before, which has its id), and a bit. */

@@ -9,7 +9,7 @@ local core = require "mp.core"
 local mp = core.mp
 
 local LINE = 8
-local BEGAN, DEADLINE, PID, TASKS, BUSY, SINCE = 2, 3, 4, 5, 6, 7
+local BEGAN, DEADLINE, PID, TASKS, BUSY, SINCE, FIRST = 2, 3, 4, 5, 6, 7, 8
 local NEXT = 2        -- in the first line
 
 local M = {}
@@ -29,9 +29,11 @@ function M.clear(b, number)
   for i = number * LINE + 1, number * LINE + LINE do b[i] = 0 end
 end
 
--- The task that a worker has begun, nil: none; it may be being handed over.
+-- The task that a worker has begun, nil: none; it may be being handed over. Of a
+-- chunk, its first item as well.
 function M.task(b, number)
-  return (core.task_state(b, number))
+  local first = b[number * LINE + FIRST]
+  return (core.task_state(b, number)), first ~= 0 and first or nil
 end
 
 function M.ready(b, number) return b[number * LINE + SINCE] ~= 0 end

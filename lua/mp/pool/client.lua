@@ -204,21 +204,28 @@ function on.started(self) self.started = true end
 
 function on.over(self) self:supervisor_ended() end
 
--- The error of a task whose worker died; it says how, where that is known.
-function Client:lost(job, why)
-  local d
+-- The death of a worker that had a task, or of a map the chunk that begins with
+-- that item: nil, or what is known of it, once.
+function Client:death(job, chunk)
   local list = self.deaths[job.id]
-  if list then
-    d = table.remove(list, 1)
-    if #list == 0 then self.deaths[job.id] = nil end
+  for i, d in ipairs(list or {}) do
+    if d.chunk == chunk then
+      table.remove(list, i)
+      if #list == 0 then self.deaths[job.id] = nil end
+      return d
+    end
   end
-  return stats.lost(self, job, d, why)
 end
 
-function on.died(self, number, pid, exitcode, id, why)
+-- A chunk has come back whole: what died with it before, another has done again.
+function Client:survived(job, chunk)
+  while self.deaths[job.id] and self:death(job, chunk) do end
+end
+
+function on.died(self, number, pid, exitcode, id, why, chunk)
   local w = self.workers[number]
   if w then w.told = pid end
-  local d = { number = number, pid = pid, exitcode = exitcode, why = why,
+  local d = { number = number, pid = pid, exitcode = exitcode, why = why, chunk = chunk,
               name = w and w.process.name or ("%s:%d"):format(self.name, number) }
   if not id or not self.jobs[id] then return end
   local list = self.deaths[id]
@@ -286,10 +293,10 @@ end
 -- A worker died, and its supervisor, perhaps before it could say so.
 function Client:untold_death(number, p)
   if self.workers[number].told == p.pid then return end
-  local id = board.task(self.spec.board, number)
+  local id, chunk = board.task(self.spec.board, number)
   on.ended(self, number, nil, p.exitcode, board.worker(self.spec.board, number))
   if id then
-    on.died(self, number, p.pid, p.exitcode, id, board.condemned(self.spec.board, number))
+    on.died(self, number, p.pid, p.exitcode, id, board.condemned(self.spec.board, number), chunk)
   end
 end
 

@@ -13,6 +13,7 @@ local board = require "mp.pool.board"
 local callbacks = require "mp.pool.callbacks"
 local check = require "mp.pool.check"
 local mode = require "mp.pool.mode"
+local stats = require "mp.pool.stats"
 
 local mp = core.mp
 
@@ -113,8 +114,9 @@ end
 -- Its worker has died, and how is known, too: the two come in any order.
 function Job:lost()
   local client = self.future.client
-  if not self.is_lost or not client.deaths[self.id] then return end
-  local e = client:lost(self)
+  local d = self.is_lost and client:death(self)
+  if not d then return end
+  local e = stats.lost(client, self, d)
   if self.forced then e = cancelled(self.future) else client.stats:add_lost(1) end
   failed(self.future, e)
 end

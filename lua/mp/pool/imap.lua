@@ -141,19 +141,9 @@ function Job:adapt(n, ns)
 end
 
 function Job:lost()
-  local waiting = self.waiting
-  while waiting and #waiting > 0 and self.client.deaths[self.id] do
-    local group = table.remove(waiting, 1)
-    local e = self.client:lost(self, group[1])
-    self.client.stats:add_lost(#group)
-    for _, i in ipairs(group) do self:put(i, false, e) end
-  end
-end
-
-function Job:wait_lost(list)
-  self.waiting = self.waiting or {}
-  table.insert(self.waiting, list)
-  self:lost()
+  map.each_lost(self, function(items, e)
+    for _, i in ipairs(items) do self:put(i, false, e) end
+  end)
 end
 
 function Job:result(first, n, ns, values, errors)
@@ -162,7 +152,8 @@ function Job:result(first, n, ns, values, errors)
                      message = "a result cannot be read here: " .. tostring(n), traceback = "" })
   end
   if n == 0 then
-    if values == "lost" then return self:wait_lost { first } end
+    if values == "lost" then return map.wait_lost(self, first, { first }) end
+    self.client:survived(self, first)
     self.client.stats:add(ns, self, first)
     if not values then self.client.stats:add_failed(1) end
     self:adapt(1, ns)
@@ -185,7 +176,11 @@ function Job:result(first, n, ns, values, errors)
       self:put(first + i - 1, true, values[i])
     end
   end
-  if lost then self:wait_lost(lost) end
+  if lost then
+    map.wait_lost(self, first, lost)
+  else
+    self.client:survived(self, first)
+  end
   self:show()
 end
 

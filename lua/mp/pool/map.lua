@@ -13,6 +13,7 @@ local board = require "mp.pool.board"
 local check = require "mp.pool.check"
 local future = require "mp.pool.future"
 local mode = require "mp.pool.mode"
+local stats = require "mp.pool.stats"
 
 local AUTO, STAR, ALONE, LOST = mode.AUTO, mode.STAR, mode.ALONE, mode.LOST
 
@@ -129,33 +130,40 @@ function Map:one_done(n)
   if self.left == 0 then self:finish() end
 end
 
--- Items whose worker died wait until it is known how.
-function Map:wait_lost(i)
-  local list = self.waiting
-  if not list then
-    list = {}
-    self.waiting = list
-  end
-  list[#list + 1] = i
+-- Items whose worker died wait until it is known how: those of a chunk, which
+-- died together.
+local function wait_lost(job, chunk, items)
+  job.waiting = job.waiting or {}
+  items.chunk = chunk
+  table.insert(job.waiting, items)
+  job:lost()
 end
 
--- One death is that of all items of its chunk: those that arrived together.
-function Map:lost()
-  local waiting = self.waiting
-  while waiting and #waiting > 0 and self.client.deaths[self.id] do
-    local group = table.remove(waiting, 1)
-    local e = self.client:lost(self, group[1])
-    self.client.stats:add_lost(#group)
-    for _, i in ipairs(group) do self:set_error(i, e) end
-    self:one_done(#group)
+-- Those of which it is known by now: f(items, error).
+local function each_lost(job, f)
+  local waiting = job.waiting or {}
+  for k = #waiting, 1, -1 do
+    local items = waiting[k]
+    local d = job.client:death(job, items.chunk)
+    if d then
+      table.remove(waiting, k)
+      job.client.stats:add_lost(#items)
+      f(items, stats.lost(job.client, job, d, items[1]))
+    end
   end
+end
+M.wait_lost, M.each_lost = wait_lost, each_lost
+
+function Map:lost()
+  each_lost(self, function(items, e)
+    for _, i in ipairs(items) do self:set_error(i, e) end
+    self:one_done(#items)
+  end)
 end
 
 function Map:alone(i, ns, ok, value)
-  if ok == "lost" then
-    self:wait_lost { i }
-    return self:lost()
-  end
+  if ok == "lost" then return wait_lost(self, i, { i }) end
+  self.client:survived(self, i)
   self.client.stats:add(ns, self, i)
   if ok then
     self:set(i, value)
@@ -180,11 +188,12 @@ function Map:result(first, n, ns, values, errors)
   if first == "undecodable" then return self:unreadable(n) end
   if n == 0 then return self:alone(first, ns, values, errors) end
   self.client.stats:add_items(ns, self, first, n - lost_of(errors, n), values)
+  local lost = {}
+  if lost_of(errors, n) == 0 then self.client:survived(self, first) end
   if not errors then
     core.place(values, n, self.values, first)
     return self:one_done(n)
   end
-  local lost = {}
   for i = 1, n do
     local e = errors[i]
     if e == LOST then
@@ -197,10 +206,7 @@ function Map:result(first, n, ns, values, errors)
     end
   end
   self:one_done(n - #lost)
-  if #lost > 0 then
-    self:wait_lost(lost)
-    self:lost()
-  end
+  if #lost > 0 then wait_lost(self, first, lost) end
 end
 
 -- A chunk, and nobody knows which: there is no result to wait for.

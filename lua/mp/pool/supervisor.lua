@@ -14,7 +14,7 @@
 -- workers: {"look"} a deadline is near, {"failed", number, error} its
 -- initializer. To the pool, as results of task CONTROL: "worker", number, process;
 -- "ended", number, why, exit code, what board.worker said of it; if that was not
--- well, "died", number, pid, exit code, id, why; "started"; "broken", error; "over".
+-- well, "died", number, pid, exit code, id, why, first item; "started"; "broken", error; "over".
 --
 -- SPDX-License-Identifier: MIT
 
@@ -142,11 +142,11 @@ function Supervisor:bury(number)
   local w = self.workers[number]
   local p, b = w.process, self.spec.board
   p:join()
-  local id, code = board.task(b, number), p.exitcode
+  local code, id, first = p.exitcode, board.task(b, number)
   local ready = board.ready(b, number)
   self:tell("ended", number, w.why, code, board.worker(b, number))
   if id or code ~= 0 then
-    self:tell("died", number, p.pid, code, id, w.why)
+    self:tell("died", number, p.pid, code, id, w.why, first)
   end
   self.workers[number] = nil
   self.n = self.n - 1

@@ -104,8 +104,8 @@ function Worker:may_repeat(id, times, retries)
   return times <= allowed and not self.codes:get(mode.cancelled(id))
 end
 
-function Worker:begin(label, timeout)
-  if begin(label, timeout) then self.control:put { "look" } end
+function Worker:begin(label, timeout, first)
+  if begin(label, timeout, first) then self.control:put { "look" } end
 end
 
 -- single tasks -----------------------------------------------------------------------
@@ -146,13 +146,13 @@ end
 -- One item by itself: as a single task, but for what its result looks like.
 function Worker:item(id, label, f, first, args, n, timeout, retries)
   if label > 0 and not self:may_repeat(id, label, retries) then
-    self:begin(label)
+    self:begin(label, nil, first)
     done(first, 0, 0, "lost")
     return
   end
   local tries, ok, value = retries or 0, false, nil
   for try = label + 1, math.max(tries, label) + 1 do
-    self:begin(try, timeout)
+    self:begin(try, timeout, first)
     ok, value = xpcall(f, remote.catch, table.unpack(args, 1, n))
     if ok or try > tries then break end
   end
@@ -299,7 +299,8 @@ end
 function Worker:chunk(id, label, code, how, first, items, timeout, retries)
   local found, f = pcall(self.code, self, code)
   if not found then
-    f = function() error(f, 0) end
+    local text = f
+    f = function() error(text, 0) end
   end
   if how & ALONE ~= 0 then
     if how & STAR ~= 0 then return self:item(id, label, f, first, items, items.n or #items, timeout, retries) end
@@ -310,7 +311,7 @@ function Worker:chunk(id, label, code, how, first, items, timeout, retries)
   c.values = core.room(c.n)
   self.count = self.count + c.n - 1
   local i = self:behind(id, c, label)
-  self:begin(math.min(i - 1, MAX_LABEL), timeout)
+  self:begin(math.min(i - 1, MAX_LABEL), timeout, first)
   if self:run_items(id, c, i) then self:finish_chunk(c) end
 end
 
