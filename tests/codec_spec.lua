@@ -161,6 +161,126 @@ describe("codec: tables", function()
   end)
 end)
 
+-- Numbers that follow each other in a list travel in blocks.
+describe("codec: lists of numbers", function()
+  local function keeps(list, n)
+    local got = copy(list)
+    for i = 1, n or #list do
+      local a, b = list[i], got[i]
+      assert.equal(math.type(a), math.type(b))
+      if math.type(a) == "float" then a, b = bits(a), bits(b) end
+      if a ~= b then assert.equal(a, b, "element " .. i) end
+    end
+    assert.equal(#list, #got)
+    return got
+  end
+
+  local function filled(n, f)
+    local list = {}
+    for i = 1, n do list[i] = f(i) end
+    return list
+  end
+
+  it("keeps the edges of every width, alone and among others", function()
+    local edges = { 0, 1, -1, 47, 48, -16, -17, 127, 128, -128, -129, 255, 256, 32767, 32768,
+      -32768, -32769, 65535, 65536, 2^31 - 1 | 0, 2^31 | 0, -(2^31 | 0), -(2^31 | 0) - 1, 1 << 53,
+      math.maxinteger, math.mininteger }
+    keeps(edges)
+    for _, edge in ipairs(edges) do
+      keeps(filled(70, function() return edge end))
+      for _, at in ipairs { 1, 2, 63, 64, 65, 70 } do
+        keeps(filled(70, function(i) return i == at and edge or 1 end))
+      end
+    end
+  end)
+
+  it("keeps the bits of floats", function()
+    local floats = { 0.0, -0.0, 1.0, 0.1, 2.0^53, 1e300, 5e-324, math.huge, -math.huge }
+    keeps(floats)
+    local list = filled(100, function(i) return floats[i % #floats + 1] end)
+    keeps(list)
+    local nans = { 0 / 0, -(0 / 0), (string.unpack("<d", "\1\2\3\4\5\6\xf8\x7f")), 0 / 0, 0 / 0 }
+    local got = copy(nans)
+    for i = 1, #nans do assert.equal(string.pack("<d", nans[i]), string.pack("<d", got[i])) end
+  end)
+
+  it("keeps lists of every length", function()
+    for _, n in ipairs { 1, 2, 3, 4, 5, 63, 64, 65, 127, 128, 129, 65535, 65536, 65537 } do
+      keeps(filled(n, function(i) return i end))
+      keeps(filled(n, function(i) return i + 0.5 end))
+    end
+  end)
+
+  it("keeps integers and floats that take turns, and others between them", function()
+    for length = 1, 6 do
+      keeps(filled(300, function(i) return i // length % 2 == 0 and i or i + 0.0 end))
+    end
+    local t = {}
+    local list = filled(300, function(i)
+      local k = i // 7 % 5
+      return k == 0 and i or k == 1 and i + 0.0 or k == 2 and "s" .. i or k == 3 and i % 2 == 0 or t
+    end)
+    local got, shared = copy(list, t)
+    for i = 1, 300 do
+      assert.equal(list[i] == t and shared or list[i], got[i])
+      assert.equal(math.type(list[i]), math.type(got[i]))
+    end
+  end)
+
+  it("keeps holes, pairs, metatables and what is shared beside them", function()
+    local list = filled(200, function(i) return i end)
+    list[100], list[150] = nil, nil
+    assert.same(list, copy(list))
+    list = filled(100, function(i) return i * 0.5 end)
+    list.n, list[-1], list[1.5], list.list = 100, 1, 2, list
+    local got = copy(list)
+    assert.is_true(got.list == got)
+    got.list, list.list = nil, nil
+    assert.same(list, got)
+    local numbers = filled(100, function(i) return i end)
+    local a, b, c = copy(numbers, { numbers, 1, 2, 3, 4, 5, numbers }, setmetatable(numbers, {
+      __index = numbers }))
+    assert.is_true(a == b[1] and a == b[7] and a == c and b[6] == 5)
+    assert.equal(a, getmetatable(a).__index)
+  end)
+
+  it("keeps lists whose elements are not in the order of their numbers", function()
+    local back, mixed = {}, { x = "x" }
+    for i = 300, 1, -1 do back[i] = i end
+    for i = 20, 1, -1 do
+      mixed[i], mixed["k" .. i] = i, i
+    end
+    assert.same(back, copy(back))
+    assert.same(mixed, copy(mixed))
+  end)
+
+  it("takes as many bytes a number as the widest beside it needs", function()
+    for bytes, x in pairs { [1] = 100, [2] = 1000, [4] = 100000, [8] = 1 << 40 } do
+      assert.is_true(#mp.pack(filled(640, function() return x end)) <= 640 * bytes + 26)
+    end
+    assert.is_true(#mp.pack(filled(640, function() return 0.5 end)) <= 640 * 8 + 26)
+  end)
+
+  it("reads numbers that came one by one", function()
+    assert.same({ 1, 2, 3, 200, 0.5 },
+      mp.unpack("\xb1\x92\x05\x00\x11\x12\x13\x84\xc8\0\x87" .. ("<d"):pack(0.5)))
+  end)
+
+  it("refuses blocks that are cut, too long, or no elements", function()
+    local block = "\x8d\x03abcd"
+    assert.same({ 97, 98, 99, 100 }, mp.unpack("\xb1\x92\x04\0" .. block))
+    assert.same({ 97, 98, 99, 100, true }, mp.unpack("\xb1\x92\x05\0" .. block .. "\x82"))
+    for _, s in ipairs { block, "\x92\x03\0" .. block, "\x92\x04\0\x8d", "\x92\x04\0\x8d\x03abc",
+      "\x92\x04\0\x8d\xc3" .. ("a"):rep(31), "\x92\x04\0\x8e\x03" .. ("a"):rep(31), "\x92\x04\0\x8e",
+      "\x92\x00\x03" .. block, "\x92\x01\x03\x10" .. block, "\x93\x01\0\x10" .. block,
+      "\x92\x04\0" .. block .. "\x10", "\x92\x05\0" .. block } do
+      local got, err = mp.unpack("\xb1" .. s)
+      assert.is_nil(got)
+      assert.is_string(err)
+    end
+  end)
+end)
+
 describe("codec: functions", function()
   it("copies upvalues by value", function()
     local n, t = 1, { 2 }
@@ -409,7 +529,8 @@ end)
 
 describe("codec: bytes from outside", function()
   local function sample()
-    return { 1, "two", { 3.5, x = "repeated", y = "repeated" } }, setmetatable({}, { 1 })
+    return { 1, "two", { 3.5, x = "repeated", y = "repeated" } }, setmetatable({}, { 1 }),
+      { 1, 2, 3, 4, 500, 0.5, 1.5, 2.5, 3.5, "end", 1 << 40, 1, 1, 1, x = 1 }
   end
 
   it("give no functions unless asked", function()

@@ -18,6 +18,7 @@
 #include "code.h"
 #include "codec.h"
 #include "names.h"
+#include "run.h"
 #include "state.h"
 #include "wire.h"
 
@@ -57,6 +58,7 @@ typedef enum outcome {
 	PUSHED,    /* a complete value is on top */
 	OPENED,    /* a table or function is on top, and has become a frame */
 	ENDED,     /* the run or the pairs of the frame are over */
+	FILLED,    /* the next elements are in the frame's table already */
 	JOINED     /* the upvalue is in its place already */
 } outcome;
 
@@ -183,6 +185,35 @@ static outcome read_float(decoder *d)
 	d->p += sizeof x;
 	lua_pushnumber(d->L, x);
 	return PUSHED;
+}
+
+/* Elements of the table that is being read: are so many missing? */
+static int is_room(const decoder *d, unsigned n)
+{
+	const frame *f = &d->frames[d->nframes - 1];
+	return f->part == ELEMENT && n <= f->n - f->i;
+}
+
+static outcome read_run(decoder *d, int integers)
+{
+	if (left(d) == 0)
+		return truncated(d);
+	unsigned head = *d->p++;
+	unsigned log = integers ? head >> 6 : 3;
+	unsigned n = (integers ? head & MP_RUN_INTS_N : head) + 1;
+	if (!is_room(d, n))
+		return malformed(d);
+	if ((size_t)n << log > left(d))
+		return truncated(d);
+	frame *f = &d->frames[d->nframes - 1];
+	lua_Integer first = (lua_Integer)f->i + 1;
+	if (integers)
+		mp_run_read_integers(d->L, d->p, log, n, first);
+	else
+		mp_run_read_floats(d->L, d->p, n, first);
+	d->p += (size_t)n << log;
+	f->i += n;
+	return FILLED;
 }
 
 static outcome read_ref(decoder *d)
@@ -390,6 +421,9 @@ static outcome read_plain(decoder *d, uint8_t tag)
 		return ENDED;
 	case W_UPREF:
 		return read_upref(d);
+	case W_INTS:
+	case W_FLOATS:
+		return read_run(d, tag == W_INTS);
 	default:
 		return malformed(d);
 	}
@@ -479,10 +513,12 @@ static inline outcome attach(decoder *d)
 	}
 }
 
-/* Handles END and a joined upvalue; PUSHED as in attach. */
+/* Handles END, a run of numbers and a joined upvalue; PUSHED as in attach. */
 static outcome advance(decoder *d, outcome o)
 {
 	frame *f = &d->frames[d->nframes - 1];
+	if (o == FILLED)
+		return f->i == f->n ? next_part(d, f) : OPENED;
 	if (o == ENDED)
 		return f->part == ELEMENT || f->part == KEY ? next_part(d, f) : malformed(d);
 	if (++f->i < f->n)
@@ -500,7 +536,7 @@ static outcome read_values(decoder *d, uint64_t n)
 		return BAD;
 	for (;;) {
 		outcome o = read_value(d);
-		if (o == ENDED || o == JOINED)
+		if (o == ENDED || o == FILLED || o == JOINED)
 			o = advance(d, o);
 		while (o == PUSHED)
 			o = attach(d);

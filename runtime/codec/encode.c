@@ -18,6 +18,7 @@
 #include "codec.h"
 #include "names.h"
 #include "path.h"
+#include "run.h"
 #include "state.h"
 #include "wire.h"
 
@@ -474,6 +475,34 @@ static inline int put_key(encoder *e, mp_frame *f)
 	return 0;
 }
 
+/* Is the value on top a number of this kind? */
+static inline int is_number(lua_State *L, int integer)
+{
+	return lua_isinteger(L, -1) == integer && (integer || lua_type(L, -1) == LUA_TNUMBER);
+}
+
+/* The pair on top is the next element, and a number: writes it, and those
+ * behind it that are alike. Returns 0 at the end of the table; else the pair
+ * that follows is on top. */
+static int put_run(encoder *e, mp_frame *f)
+{
+	lua_State *L = e->L;
+	mp_number v[MP_RUN_MAX];
+	unsigned n = 0;
+	int integers = lua_isinteger(L, -1), more;
+	do {
+		if (integers)
+			v[n++].i = lua_tointeger(L, -1);
+		else
+			v[n++].x = lua_tonumber(L, -1);
+		f->i++;
+		lua_pop(L, 1);
+		more = lua_next(L, -2);
+	} while (more && n < MP_RUN_MAX && is_number(L, integers) && continues_run(L, -2, f));
+	e->pos = (size_t)(mp_run_write(room(e, MP_RUN_ROOM), v, n, integers) - e->buf);
+	return more;
+}
+
 static outcome step_table(encoder *e, mp_frame *f)
 {
 	lua_State *L = e->L;
@@ -485,10 +514,16 @@ static outcome step_table(encoder *e, mp_frame *f)
 			return DESCEND;
 		lua_pop(L, 1);
 	}
-	while (lua_next(L, -2)) {
+	int more = lua_next(L, -2);
+	while (more) {
+		if (f->step == MP_RUN && lua_type(L, -1) == LUA_TNUMBER && continues_run(L, -2, f)) {
+			more = put_run(e, f);
+			continue;
+		}
 		if (!put_key(e, f) || !leaf(e, -1))
 			return DESCEND;
 		lua_pop(L, 1);
+		more = lua_next(L, -2);
 	}
 	return finish_entries(e, f);
 }

@@ -44,6 +44,8 @@ enum {
 	W_REF,                  /* varint: offset of a shared value's tag */
 	W_END,                  /* ends the run or the pairs of a table */
 	W_UPREF,                /* varint offset of a function, u8: shares that upvalue */
+	W_INTS,                 /* so many elements of a table at once: see run.h */
+	W_FLOATS,
 
 	W_SHARED = 0x20,        /* the shared bit of those below */
 	W_STR8 = 0x90,          /* u8 length, bytes */

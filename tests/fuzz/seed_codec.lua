@@ -16,6 +16,8 @@ local seeds = {
   { { "repeated", "repeated", repeated = "repeated" } },
   { setmetatable({ 1 }, { __name = "named", __mode = "k" }) },
   { { [1] = 1, [2] = 2, [4] = 4, [1.5] = "f", [true] = false } },
+  { { 1, 2, 3, 4, 5 }, { 300, 1, 2, -300 }, { 1 << 20, 1, 2, 3 }, { math.mininteger, 1, 2, 3 } },
+  { { 0.5, -0.0, 0 / 0, 1e300, 1, 2, 3, 4, "s", 5, 6, 7, 8, n = 13 }, shared },
 }
 
 for i, values in ipairs(seeds) do
