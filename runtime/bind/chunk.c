@@ -12,11 +12,14 @@
  *       one where items are so quick that the clock is looked at rarely
  *
  *   core.room(n) -> {n = n}, with room for n elements
- *   core.part(list, first, n) -> {n = n, list[first], ...}, n of them
+ *   core.slice(list, first, n) -> {n = n, list[first], ...}, n of them
+ *   core.part(list, first, n) -> the same, to be sent and for nothing else: as
+ *       a rule no copy. It arrives as a list without n
  *   core.place(values, n, into, first)   its first n values, from into[first] on
  *
  * SPDX-License-Identifier: MIT */
 #include "../base/clock.h"
+#include "../codec/stretch.h"
 #include "../msg/queue.h"
 #include "bind.h"
 
@@ -137,7 +140,7 @@ static int core_room(lua_State *L)
 	return 1;
 }
 
-static int core_part(lua_State *L)
+static int core_slice(lua_State *L)
 {
 	lua_Integer first = luaL_checkinteger(L, 2), n = luaL_checkinteger(L, 3);
 	luaL_checktype(L, 1, LUA_TTABLE);
@@ -150,6 +153,17 @@ static int core_part(lua_State *L)
 			lua_geti(L, 1, first + i);
 		lua_rawseti(L, -2, i + 1);
 	}
+	return 1;
+}
+
+static int core_part(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TTABLE);
+	if (luaL_getmetafield(L, 1, "__index")) {
+		lua_pop(L, 1);
+		return core_slice(L);
+	}
+	mp_stretch_push(L, 1, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
 	return 1;
 }
 
@@ -172,6 +186,7 @@ void mp_open_chunk(lua_State *L)
 		{ "task_label", core_task_label },
 		{ "task_slowest", core_task_slowest },
 		{ "room", core_room },
+		{ "slice", core_slice },
 		{ "part", core_part },
 		{ "place", core_place },
 		{ NULL, NULL }

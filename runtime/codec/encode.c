@@ -20,6 +20,7 @@
 #include "path.h"
 #include "run.h"
 #include "state.h"
+#include "stretch.h"
 #include "wire.h"
 
 enum {
@@ -369,10 +370,29 @@ static void list_handle(encoder *e, uint64_t h)
 	c->handles[e->nhandles++] = h;
 }
 
+/* The stretch is on top; its frame has the list in its place. */
+static outcome enter_stretch(encoder *e, const mp_stretch *s)
+{
+	lua_State *L = e->L;
+	mp_frame *f = push_frame(e, MP_STRETCH, 0, 0);
+	if (!lua_checkstack(L, MP_RUN_MAX + 8))
+		luaL_error(L, "%s: out of memory", e->at.call);
+	f->first = s->first;
+	f->n = (uint64_t)s->n;
+	lua_getiuservalue(L, -1, 1);
+	lua_replace(L, -2);
+	put_byte(e, W_TABLE);
+	put_varint(e, f->n);
+	put_byte(e, 0);
+	lua_pushnil(L);
+	return DESCEND;
+}
+
 static outcome enter_userdata(encoder *e)
 {
 	lua_State *L = e->L;
 	const mp_codec_hooks *hooks = e->c->hooks;
+	const mp_stretch *stretch;
 	uint64_t h;
 	int fresh, is = hooks ? hooks->handle_of(L, -1, &h, hooks->ud) : 0;
 	if (is < 0) {
@@ -380,6 +400,8 @@ static outcome enter_userdata(encoder *e)
 		mp_refuse(L, e->c, &e->at, "an object that is closed here", "");
 	}
 	if (!is) {
+		if ((stretch = mp_stretch_test(L, -1)) != NULL)
+			return enter_stretch(e, stretch);
 		if (put_name(e))
 			return DONE;
 		if (names_missing(e))
@@ -528,6 +550,49 @@ static outcome step_table(encoder *e, mp_frame *f)
 	return finish_entries(e, f);
 }
 
+/* The number on top is the next element of a stretch: writes it, and those
+ * behind it that are alike. */
+static void put_stretch_run(encoder *e, mp_frame *f)
+{
+	lua_State *L = e->L;
+	mp_number v[MP_RUN_MAX];
+	unsigned n = 0;
+	int integers = lua_isinteger(L, -1);
+	uint64_t most = f->n - f->i < MP_RUN_MAX ? f->n - f->i : MP_RUN_MAX;
+	lua_Integer next = f->first + (lua_Integer)f->i;
+	do {  /* what is read stays on the stack for now: that is quicker */
+		if (integers)
+			v[n++].i = lua_tointeger(L, -1);
+		else
+			v[n++].x = lua_tonumber(L, -1);
+	} while (n < most && lua_rawgeti(L, f->base, ++next) == LUA_TNUMBER
+	         && lua_isinteger(L, -1) == integers);
+	f->i += n;
+	lua_settop(L, f->base + 1);
+	e->pos = (size_t)(mp_run_write(room(e, MP_RUN_ROOM), v, n, integers) - e->buf);
+}
+
+/* Above the list lies the key of the element that is written. */
+static outcome step_stretch(encoder *e, mp_frame *f)
+{
+	lua_State *L = e->L;
+	while (f->i < f->n) {
+		if (lua_rawgeti(L, f->base, f->first + (lua_Integer)f->i) == LUA_TNUMBER) {
+			put_stretch_run(e, f);
+			continue;
+		}
+		f->i++;
+		if (!leaf(e, -1)) {
+			lua_pushinteger(L, (lua_Integer)f->i);
+			lua_replace(L, f->base + 1);
+			return DESCEND;
+		}
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+	return leave(e);
+}
+
 /* Is the upvalue on top the globals, or (busted and other frameworks do it)
  * something that a script has instead of them? A table without a metatable
  * hides the globals on purpose: it travels. */
@@ -594,7 +659,8 @@ static outcome put_value(encoder *e)
 			if (e->nframes == 0)
 				return DONE;
 			mp_frame *f = &e->c->frames[e->nframes - 1];
-			o = f->step == MP_UPVALUES ? step_function(e, f) : step_table(e, f);
+			o = f->step == MP_STRETCH ? step_stretch(e, f)
+			    : f->step == MP_UPVALUES ? step_function(e, f) : step_table(e, f);
 		}
 	}
 }

@@ -17,11 +17,12 @@ enum {
 	MP_EXTERNAL = 4096             /* strings from here on are referred to */
 };
 
-typedef enum mp_step { MP_RUN, MP_PAIRS, MP_VALUE, MP_META, MP_UPVALUES } mp_step;
+typedef enum mp_step { MP_RUN, MP_PAIRS, MP_VALUE, MP_META, MP_UPVALUES, MP_STRETCH } mp_step;
 
 /* A table or function that is being encoded; it lies at Lua stack index base. */
 typedef struct mp_frame {
-	uint64_t i, n;       /* run: elements written, to write; upvalues: written */
+	int64_t first;       /* stretch: the list's element that is its first */
+	uint64_t i, n;       /* run, stretch: elements written, to write; upvalues: written */
 	uint64_t pairs;
 	uint64_t off, pos;   /* of its tag: in the message, in the scratch memory */
 	uint64_t patch;      /* where the size goes that only the end shows */

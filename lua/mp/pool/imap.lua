@@ -146,7 +146,7 @@ function Job:lost()
   end)
 end
 
-function Job:result(first, n, ns, values, errors)
+function Job:result(first, n, ns, values, errors, slow, slow_n, slow_ns)
   if first == "undecodable" then
     return self:fail(type(n) == "table" and remote.new(n) or remote.new { name = "Error",
                      message = "a result cannot be read here: " .. tostring(n), traceback = "" })
@@ -161,7 +161,7 @@ function Job:result(first, n, ns, values, errors)
     self:put(first, values, errors)
     return self:show()
   end
-  self.client.stats:add_items(ns, self, first, n - map.lost_of(errors, n), values)
+  self.client.stats:add_items(ns, self, first, n - map.lost_of(errors, n), slow, slow_n, slow_ns)
   self:adapt(n, ns)
   local lost
   for i = 1, n do

@@ -38,7 +38,7 @@ end
 function M.send(job, call, how, first, items, k)
   job.sending = k
   local ok, bytes = pcall(job.client.send, job.client, call, job.id, job.code,
-                          k == 1 and how | ALONE or how, first, items, job.timeout, job.retries)
+                          k == 1 and how | ALONE or how, first, items, k, job.timeout, job.retries)
   if ok then return bytes end
   error(check.unsent_item(bytes, call, first, k == 1), 0)
 end
@@ -184,10 +184,10 @@ local function lost_of(errors, n)
 end
 M.lost_of = lost_of
 
-function Map:result(first, n, ns, values, errors)
+function Map:result(first, n, ns, values, errors, slow, slow_n, slow_ns)
   if first == "undecodable" then return self:unreadable(n) end
   if n == 0 then return self:alone(first, ns, values, errors) end
-  self.client.stats:add_items(ns, self, first, n - lost_of(errors, n), values)
+  self.client.stats:add_items(ns, self, first, n - lost_of(errors, n), slow, slow_n, slow_ns)
   local lost = {}
   if lost_of(errors, n) == 0 then self.client:survived(self, first) end
   if not errors then

@@ -26,7 +26,7 @@ local function list(t, call)
   local n, i = check.list(t, call, "the list"), 0
   return function(max)
     local k = math.min(max, n - i)
-    local items = core.part(t, i + 1, k)
+    local items = core.slice(t, i + 1, k)
     i = i + k
     return items, k
   end, n

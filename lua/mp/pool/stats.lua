@@ -73,15 +73,14 @@ function Stats:add(ns, job, first)
   if ns > self.least then self:note(ns, job, first) end
 end
 
--- n items of a map from the first-th, whose values tell of the slowest if it was
--- slow; else they are taken to be all alike.
-function Stats:add_items(ns, job, first, n, values)
+-- n items of a map from the first-th. The slow-th of them, or slow_n from there
+-- on, took slow_ns; nil: they are taken to be all alike.
+function Stats:add_items(ns, job, first, n, slow, slow_n, slow_ns)
   self.tasks = self.tasks + n
   self.ns = self.ns + ns
-  local slow = values.slow
-  local took = slow and values.slow_ns or ns / math.max(n, 1)
+  local took = slow and slow_ns or ns / math.max(n, 1)
   if took > self.least then
-    self:note(took, job, slow and first + slow - 1 or first, values.slow_n)
+    self:note(took, job, slow and first + slow - 1 or first, slow_n)
   end
 end
 

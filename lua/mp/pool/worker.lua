@@ -11,10 +11,10 @@
 --
 -- Messages, after the id (odd: a chunk of a map's items):
 --   task    code, timeout, retries, arguments...
---   chunk   code, mode, first, items, timeout, retries
+--   chunk   code, mode, first, items, n, timeout, retries
 --   result  true, ns, values... | false, ns, error | "lost"
---   of a chunk  first, n, ns, values, errors; in values also slow, slow_n, slow_ns: the
---           slowest item, or so many from there on, took so long
+--   of a chunk  first, n, ns, values, errors, slow, slow_n, slow_ns: the slowest
+--           item, or so many from there on, took so long; nil: none was slow
 --           n 0: one item by itself; values is then true, false or "lost", and
 --           errors its value or error. errors[i] is LOST where a worker died.
 --
@@ -222,13 +222,16 @@ local function rest_of(self, items, i, n)
   return a, core.part(items, i + half, left - half), half
 end
 
--- Of a chunk, n items are done; which was the slowest goes with their values.
+-- Of a chunk, n items are done. Returns their values, to be sent, the errors,
+-- and which was the slowest.
+local function outcome(c, n)
+  return core.part(c.values, 1, n), c.errors, c.slow, c.slow_n, c.slow_ns
+end
+
 local function account(c, n)
   local k, m, ns = slowest()
   counts(n)
-  if ns > SLOW then
-    c.values.slow, c.values.slow_n, c.values.slow_ns = k, m, ns
-  end
+  if ns > SLOW then c.slow, c.slow_n, c.slow_ns = k, m, ns end
 end
 
 -- Hands over items 1 to i - 1, and the others to whoever has time. False: the
@@ -243,14 +246,14 @@ function Worker:share(c, i)
   local first = c.first
   account(c, i - 1)
   local function try()
-    local ns = elapsed()
+    local ns, values, errors, k, m, slow_ns = elapsed(), outcome(c, i - 1)
     if not b then
-      return split(5, 6, first, i - 1, ns, c.values, c.errors,
-                   c.code, c.mode, first + i - 1, a, c.timeout, c.retries)
+      return split(8, 7, first, i - 1, ns, values, errors, k, m, slow_ns,
+                   c.code, c.mode, first + i - 1, a, c.n - i + 1, c.timeout, c.retries)
     end
-    return split(5, 6, first, i - 1, ns, c.values, c.errors,
-                 c.code, c.mode, first + i - 1, a, c.timeout, c.retries,
-                 c.code, c.mode, first + i - 1 + half, b, c.timeout, c.retries)
+    return split(8, 7, first, i - 1, ns, values, errors, k, m, slow_ns,
+                 c.code, c.mode, first + i - 1, a, half, c.timeout, c.retries,
+                 c.code, c.mode, first + i - 1 + half, b, c.n - i + 1 - half, c.timeout, c.retries)
   end
   return hand_over(self, c, i - 1, try) ~= nil
 end
@@ -258,7 +261,7 @@ end
 function Worker:finish_chunk(c)
   account(c, c.n)
   hand_over(self, c, c.n, function()
-    return done(c.first, c.n, elapsed(), c.values, c.errors)
+    return done(c.first, c.n, elapsed(), outcome(c, c.n))
   end)
 end
 
@@ -296,7 +299,7 @@ function Worker:run_items(id, c, i)
   return true
 end
 
-function Worker:chunk(id, label, code, how, first, items, timeout, retries)
+function Worker:chunk(id, label, code, how, first, items, n, timeout, retries)
   local found, f = pcall(self.code, self, code)
   if not found then
     local text = f
@@ -306,10 +309,9 @@ function Worker:chunk(id, label, code, how, first, items, timeout, retries)
     if how & STAR ~= 0 then return self:item(id, label, f, first, items, items.n or #items, timeout, retries) end
     return self:item(id, label, f, first, { items }, 1, timeout, retries)
   end
-  local c = { code = code, f = f, mode = how, first = first, items = items, n = items.n or #items,
-              timeout = timeout, retries = retries }
-  c.values = core.room(c.n)
-  self.count = self.count + c.n - 1
+  local c = { code = code, f = f, mode = how, first = first, items = items, n = n,
+              values = core.room(n), timeout = timeout, retries = retries }
+  self.count = self.count + n - 1
   local i = self:behind(id, c, label)
   self:begin(math.min(i - 1, MAX_LABEL), timeout, first)
   if self:run_items(id, c, i) then self:finish_chunk(c) end
