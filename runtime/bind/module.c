@@ -292,6 +292,7 @@ static void make_module(lua_State *L)
 	mp_open_link(L);
 	mp_open_wait(L);
 	mp_open_task(L);
+	mp_open_work(L);
 	mp_open_chunk(L);
 	mp_open_terminal(L);
 	mp_open_crash(L);
