@@ -29,7 +29,7 @@ local function count(set)
   return n
 end
 
-for kind, name in pairs { process = "ProcessPoolExecutor" } do
+for kind, name in pairs { process = "ProcessPoolExecutor", thread = "ThreadPoolExecutor" } do
   describe("mp." .. name, function()
     local ex
 
@@ -390,15 +390,16 @@ for kind, name in pairs { process = "ProcessPoolExecutor" } do
       end
     end)
 
-    it("Z08 Z09: all its processes have ended: after shutdown, a scope, or dropped", function()
-      local before = #mp.active_children()
+    it("Z08 Z09: all its workers have ended: after shutdown, a scope, or dropped", function()
+      local live = kind == "process" and mp.active_children or mp.active_threads
+      local before = #live()
       local pids = {}
       local function use(one)
         pids[#pids + 1] = one:submit(mp.getpid):result()
         return one:submit(function() mp.sleep(0.02) return 7 end)
       end
       local function gone()
-        return #mp.active_children() == before
+        return #live() == before
           and (kind ~= "process" or not io.open(("/proc/%d/stat"):format(pids[#pids])))
       end
       local f

@@ -27,7 +27,7 @@ local function upto(n)
   return list
 end
 
-for _, kind in ipairs { "process" } do
+for _, kind in ipairs { "process", "thread" } do
   describe("imap, kind " .. kind, function()
     local pool
 

@@ -4,7 +4,7 @@ local mp = require "mp"
 local support = require "tests.support"
 local raises, eventually = support.raises, support.eventually
 
-local KINDS = { "process" }
+local KINDS = { "process", "thread" }
 
 local function id(...) return ... end
 

@@ -1,6 +1,8 @@
 -- pool_death: workers, the supervisor and the creator of a pool die, in every
 -- phase: a death costs the tasks that were begun there, and nothing else.
 --
+-- A thread dies by os.exit: a signal would end its whole process.
+--
 -- SPDX-License-Identifier: MIT
 
 local mp = require "mp"
@@ -10,31 +12,12 @@ local ASAN = support.mode == "asan"  -- it has a handler of its own for SIGSEGV
 
 local pools = {}
 
--- A pool that ends with the test.
-local function pool(options)
-  local p = mp.Pool(options)
-  pools[#pools + 1] = p
-  return p
-end
-
-local function executor(options)
-  local ex = mp.ProcessPoolExecutor(options)
-  pools[#pools + 1] = ex
-  return ex
-end
-
 local function end_pools()
   for i = #pools, 1, -1 do
     getmetatable(pools[i]).__close(pools[i])
     pools[i] = nil
   end
   support.clean()
-end
-
--- In a task: the worker kills itself.
-local function die(signal)
-  os.execute(("kill -%s %d"):format(signal or "KILL", mp.getpid()))
-  mp.sleep(60)
 end
 
 local function kill(pid, signal)
@@ -112,10 +95,46 @@ local function lost(future, exitcode)
   return e
 end
 
-describe("a worker's death", function()
+for _, kind in ipairs { "process", "thread" } do
+local processes = kind == "process"
+local title = " with workers of kind " .. kind
+
+-- A pool that ends with the test.
+local function pool(options)
+  local o = type(options) == "table" and options or { options }
+  o.kind = kind
+  local p = mp.Pool(o)
+  pools[#pools + 1] = p
+  return p
+end
+
+local function executor(options)
+  local ex = mp[processes and "ProcessPoolExecutor" or "ThreadPoolExecutor"](options)
+  pools[#pools + 1] = ex
+  return ex
+end
+
+-- In a task: the worker ends itself, and with which exit code.
+local function die(signal)
+  if kind == "thread" then os.exit(9) end
+  os.execute(("kill -%s %d"):format(signal or "KILL", mp.getpid()))
+  mp.sleep(60)
+end
+local DIED = processes and -9 or 9
+local HOW = processes and "SIGKILL" or "exit code 9"
+
+-- In a task: which life of a worker runs it, a number of its own.
+local lives = mp.Value("i64", 0)
+local function which()
+  local state = mp.worker.state
+  state.life = state.life or lives:add(1)
+  return state.life
+end
+
+describe("a worker's death" .. title, function()
   after_each(end_pools)
 
-  it("Y01: costs its own task; the worker is replaced, and the pool goes on", function()
+  if processes then it("Y01: costs its own task; the worker is replaced, and the pool goes on", function()
     local p, running, go = pool(2), mp.Queue(), mp.Event()
     local function wait()
       running:put(mp.getpid())
@@ -143,12 +162,32 @@ describe("a worker's death", function()
     end, "the replacement")
     local pids = full(p, 2)
     assert.is_true(pids[1] == other or pids[2] == other)
-  end)
+  end) else it("Y01: costs its own task; the worker is replaced, and the pool goes on", function()
+    local p, running, go = pool(2), mp.Queue(), mp.Event()
+    local function wait(dies)
+      running:put(1)
+      go:wait(60)
+      if dies then os.exit(9) end
+      return "done"
+    end
+    local a, b = p:submit(wait, true), p:submit(wait)
+    local more = p:map_async(square, numbers(20), 1)
+    running:get(30)
+    running:get(30)
+    go:set()
+    local e = lost(a, 9)
+    assert.equal(mp.getpid(), e.pid)
+    assert.truthy(e.message:find("pool_death_spec.lua:", 1, true), e.message)
+    assert.equal("done", b:result(30))
+    assert.same(squares(20), more:get(30))
+    full(p, 2)
+    assert.equal(1, p:stats().workers[1].restarts + p:stats().workers[2].restarts)
+  end) end
 
   it("Y02: each future has an error object of its own", function()
     local p = pool(2)
     local a, b = p:submit(die), p:submit(die)
-    local ea, eb = lost(a, -9), lost(b, -9)
+    local ea, eb = lost(a, DIED), lost(b, DIED)
     assert.is_false(rawequal(ea, eb))
     ea.mine = true
     assert.is_nil(eb.mine)
@@ -185,9 +224,9 @@ describe("a worker's death", function()
   end
 
   -- what -> what loading does
+  local crash = "os.execute('kill -%s ' .. require 'mp'.getpid()) require 'mp'.sleep(60)"
   for what, at_load in pairs { exit = "os.exit(5)", error = "error 'not here'",
-                               crash = ("os.execute('kill -%s ' .. require 'mp'.getpid()) require 'mp'.sleep(60)")
-                                       :format(ASAN and "KILL" or "SEGV") } do
+                               crash = processes and crash:format(ASAN and "KILL" or "SEGV") or nil } do
     it("Y05: " .. what .. " while a task is read costs that task", function()
       local p, m, undo = module(what, at_load, function() return pool(2) end)
       local f = p:submit(square, m.call)
@@ -203,7 +242,8 @@ describe("a worker's death", function()
     end)
   end
 
-  for signal, code in pairs { SEGV = not ASAN and -11 or nil, TERM = -15, KILL = -9, ABRT = -6 } do
+  local signals = { SEGV = not ASAN and -11 or nil, TERM = -15, KILL = -9, ABRT = -6 }
+  for signal, code in pairs(processes and signals or {}) do
     it("Y06, AA12: by SIG" .. signal .. " in a task is named", function()
       local p = pool(1)
       local e = lost(p:submit(die, signal), code)
@@ -224,19 +264,19 @@ describe("a worker's death", function()
 
   it("Y08, AA05: an error is no death: the same worker goes on", function()
     local p = pool(1)
-    local before = p:apply(mp.getpid)
+    local before = p:apply(which)
     for i = 1, 3 do
       support.raises("wrong " .. i, p.apply, p, function() error("wrong " .. i) end)
-      assert.equal(before, p:apply(mp.getpid))
+      assert.equal(before, p:apply(which))
     end
   end)
 
   it("Y09: a result that cannot travel costs its own task, not its worker", function()
     local p = pool(1)
-    local before = p:apply(mp.getpid)
+    local before = p:apply(which)
     local e = p:submit(coroutine.create, square):exception(30)
     assert.truthy(tostring(e):find("coroutine", 1, true), tostring(e))
-    assert.equal(before, p:apply(mp.getpid))
+    assert.equal(before, p:apply(which))
   end)
 
   it("Y10: a result that cannot be read here is that task's error", function()
@@ -266,17 +306,18 @@ describe("a worker's death", function()
     p:close()
     mp.spawn(function() mp.sleep(0.05) go:set() end)
     assert.is_true(p:join(30))
-    lost(f, -9)
+    lost(f, DIED)
     assert.equal(25, after:result(0))
   end)
 
   it("Y12: shutdown(false) after an argument that cannot travel ends in order", function()
-    local r = support.mprun { support.script [[
+    local path = support.script(([[
       local mp = require "mp"
-      local ex = mp.ProcessPoolExecutor(2)
+      local ex = mp.%s(2)
       local f = ex:submit(print, coroutine.create(print))
       ex:shutdown(false)
-      print(f:exception().name)]], seconds = 30 }
+      print(f:exception().name)]]):format(processes and "ProcessPoolExecutor" or "ThreadPoolExecutor"))
+    local r = support.mprun { path, seconds = 30 }
     assert.equal("", r.err)
     assert.equal("Error\n", r.out)
     assert.equal(0, r.status)
@@ -290,21 +331,21 @@ describe("a worker's death", function()
     for i = 1, 10 do
       list[i] = p:submit(function(s) if i == 1 then die() end return #s end, big)
     end
-    lost(list[1], -9)
+    lost(list[1], DIED)
     for i = 2, 10 do assert.equal(#big, list[i]:result(30)) end
     p:terminate()
     p:join()
     support.given_back(before)
   end)
 
-  it("Y14: submitting does not wait for a supervisor that stands still", function()
+  if processes then it("Y14: submitting does not wait for a supervisor that stands still", function()
     local p = pool { 2, name = "still" }
     kill(supervisor("still").pid, "STOP")
     local list = {}
     for i = 1, 100 do list[i] = p:submit(square, i) end
     for i = 1, 100 do assert.equal(i * i, list[i]:result(30)) end
     kill(supervisor("still").pid, "CONT")
-  end)
+  end) end
 
   it("Y11, AA40: in a chunk costs the items up to the one in hand", function()
     local p = pool(2)
@@ -318,7 +359,7 @@ describe("a worker's death", function()
     assert.is_nil(it_())
   end)
 
-  it("AA09, AA13: workers that kill one another leave a pool that works", function()
+  if processes then it("AA09, AA13: workers that kill one another leave a pool that works", function()
     for _, n in ipairs { 1, 2, 5 } do
       local p = pool(n)
       local pids = mp.List()
@@ -340,11 +381,11 @@ describe("a worker's death", function()
       assert.same(squares(8), p:map(square, numbers(8)))
       p:terminate()
     end
-  end)
+  end) end
 
   it("AA09: while it holds a lock leaves that abandoned, not the pool stuck", function()
     local p, lock = pool(2), mp.Lock()
-    lost(p:submit(function() lock:acquire() die() end), -9)
+    lost(p:submit(function() lock:acquire() die() end), DIED)
     assert.equal("abandoned", p:apply(function()
       local _, how = lock:acquire(30)
       lock:release()
@@ -389,6 +430,8 @@ describe("a worker's death", function()
     end
   end
 
+  if not processes then return end
+
   it("AA26: idle ones that are killed are replaced, and no task notices", function()
     local p = pool(3)
     for _ = 1, 5 do
@@ -415,14 +458,14 @@ describe("a worker's death", function()
   end)
 end)
 
-describe("on_death = \"retry\"", function()
+describe("on_death = \"retry\"" .. title, function()
   after_each(end_pools)
 
   it("runs a task again, four times in all, and then says it is lost", function()
     local p, runs = pool { 2, on_death = "retry" }, mp.Value("i64", 0)
-    local e = lost(p:submit(function() runs:add(1) die() end), -9)
+    local e = lost(p:submit(function() runs:add(1) die() end), DIED)
     assert.equal(4, runs:get())
-    assert.truthy(e.message:find("SIGKILL", 1, true))
+    assert.truthy(e.message:find(HOW, 1, true))
     assert.equal(9, p:apply(square, { 3 }))
   end)
 
@@ -447,11 +490,36 @@ describe("on_death = \"retry\"", function()
 
   it("\"fail\" runs nothing twice, retries do", function()
     local p, runs = pool { 2, on_death = "fail" }, mp.Array("i64", 2)
-    lost(p:submit(function() runs[1] = runs[1] + 1 die() end), -9)
-    lost(p:submit_with({ retries = 2 }, function() runs[2] = runs[2] + 1 die() end), -9)
+    lost(p:submit(function() runs[1] = runs[1] + 1 die() end), DIED)
+    lost(p:submit_with({ retries = 2 }, function() runs[2] = runs[2] + 1 die() end), DIED)
     assert.same({ 1, 3 }, { runs[1], runs[2] })
   end)
 end)
+
+describe("an executor" .. title, function()
+  after_each(end_pools)
+
+  it("Y01: takes tasks after a worker was lost", function()
+    local ex = executor(2)
+    lost(ex:submit(die), DIED)
+    assert.equal(9, ex:submit(square, 3):result(30))
+    ex:shutdown()
+  end)
+
+  it("Y11: shutdown waits for a task that is lost meanwhile", function()
+    local ex = executor(1)
+    local f = ex:submit(function() mp.sleep(0.05) die() end)
+    ex:shutdown()
+    lost(f, DIED)
+  end)
+end)
+end
+
+local function pool(options)
+  local p = mp.Pool(options)
+  pools[#pools + 1] = p
+  return p
+end
 
 describe("the supervisor's death", function()
   after_each(end_pools)
@@ -598,23 +666,5 @@ describe("the creator's death", function()
     support.kill(p)
     assert.equal(4, #pids)
     gone(pids)
-  end)
-end)
-
-describe("an executor", function()
-  after_each(end_pools)
-
-  it("Y01: takes tasks after a worker was lost", function()
-    local ex = executor(2)
-    lost(ex:submit(die), -9)
-    assert.equal(9, ex:submit(square, 3):result(30))
-    ex:shutdown()
-  end)
-
-  it("Y11: shutdown waits for a task that is lost meanwhile", function()
-    local ex = executor(1)
-    local f = ex:submit(function() mp.sleep(0.05) die() end)
-    ex:shutdown()
-    lost(f, -9)
   end)
 end)

@@ -1,5 +1,8 @@
--- pool_limits: what bounds a pool: times, cancelling by force, lives of
--- workers, sizes, nesting, initializers, memory, and its end.
+-- pool_limits: what bounds a pool, of every kind of worker: times, cancelling
+-- by force, lives of workers, sizes, initializers, memory.
+--
+-- A thread takes no signals and has its process's pid and memory; so a worker
+-- is known here by its number, or by a life of it.
 --
 -- SPDX-License-Identifier: MIT
 
@@ -7,19 +10,6 @@ local mp = require "mp"
 local support = require "tests.support"
 
 local pools = {}
-
--- A pool that ends with the test.
-local function pool(options)
-  local p = mp.Pool(options)
-  pools[#pools + 1] = p
-  return p
-end
-
-local function executor(options)
-  local ex = mp.ProcessPoolExecutor(options)
-  pools[#pools + 1] = ex
-  return ex
-end
 
 local function end_pools()
   for i = #pools, 1, -1 do
@@ -42,6 +32,16 @@ local function squares(n)
 end
 
 local function forever() while true do mp.sleep(60) end end
+
+-- In a task: which life of a worker runs it, a number of its own.
+local lives = mp.Value("i64", 0)
+local function which()
+  local state = mp.worker.state
+  state.life = state.life or lives:add(1)
+  return state.life
+end
+
+local function worker_number() return mp.worker.number end
 
 -- In a task: takes no notice of being asked to end.
 local function stubborn(running)
@@ -68,22 +68,6 @@ local function gone(pids)
   end, "their end")
 end
 
-local function pids_of(p)
-  local pids = {}
-  for _, w in ipairs(p:stats().workers) do pids[#pids + 1] = w.pid end  -- of those that live
-  return pids
-end
-
--- When all its workers are ready.
-local function full(p, n)
-  local pids
-  support.eventually(function()
-    pids = pids_of(p)
-    return #pids == n
-  end, n .. " workers")
-  return pids
-end
-
 local function set_of(list)
   local set, n = {}, 0
   for _, v in ipairs(list) do
@@ -93,20 +77,63 @@ local function set_of(list)
   return set, n
 end
 
-describe("a timeout", function()
+for _, kind in ipairs { "process", "thread" } do
+local processes = kind == "process"
+local live = processes and mp.active_children or mp.active_threads
+local title = " with workers of kind " .. kind
+
+-- A pool that ends with the test.
+local function pool(options)
+  local o = type(options) == "table" and options or { options }
+  o.kind = kind
+  local p = mp.Pool(o)
+  pools[#pools + 1] = p
+  return p
+end
+
+local function executor(options)
+  local ex = mp[processes and "ProcessPoolExecutor" or "ThreadPoolExecutor"](options)
+  pools[#pools + 1] = ex
+  return ex
+end
+
+-- The numbers of those that live.
+local function numbers_of(p)
+  local list = {}
+  for _, w in ipairs(p:stats().workers) do list[#list + 1] = w.pid and w.number end
+  return list
+end
+
+-- When all its workers are ready.
+local function full(p, n)
+  local list
+  support.eventually(function()
+    list = numbers_of(p)
+    return #list == n
+  end, n .. " workers")
+  return list
+end
+
+-- A script's text, in which KIND is the kind.
+local function script(text)
+  return support.script((text:gsub("KIND", ("kind = %q"):format(kind))), "s.lua")
+end
+
+describe("a timeout" .. title, function()
   after_each(end_pools)
 
   it("AA01: ends the task and its worker; the next task runs in another", function()
     local p = pool(1)
-    local before = p:apply(mp.getpid)
+    local before, pid = p:apply(which), p:apply(mp.getpid)
     local told
     local f = p:submit_with({ timeout = 0.05 }, forever)
     f:add_done_callback(function(x) told = x end)
     local e = f:exception(30)
     assert.equal("TaskTimeout", e.name, tostring(e))
-    assert.equal(before, e.pid)
+    assert.equal(pid, e.pid)
+    assert.equal(-15, e.exitcode)
     assert.equal(f, told)
-    assert.not_equal(before, p:apply(mp.getpid))
+    assert.not_equal(before, p:apply(which))
   end)
 
   it("AA01: of the pool holds for its tasks, and not for their waiting", function()
@@ -132,13 +159,27 @@ describe("a timeout", function()
     assert.same(squares(8), p:map(square, numbers(8), { timeout = 20, chunksize = 2 }))
   end)
 
-  it("AA04: ends a task that takes no notice of SIGTERM", function()
+  it("AA04: ends a task that catches every error, and one that computes", function()
+    local p = pool(2)
+    local f = p:submit_with({ timeout = 0.05 }, function() while true do pcall(forever) end end)
+    local g = p:submit_with({ timeout = 0.05 }, function() while true do end end)
+    assert.equal("TaskTimeout", f:exception(30).name)
+    assert.equal("TaskTimeout", g:exception(30).name)
+    assert.equal(9, p:apply(square, { 3 }))
+  end)
+
+  if processes then it("AA04: ends a task that takes no notice of SIGTERM", function()
     local p = pool(1)
     local e = p:submit_with({ timeout = 0.05 }, stubborn):exception(30)
     assert.equal("TaskTimeout", e.name)
     assert.equal(-9, e.exitcode)
     assert.equal(9, p:apply(square, { 3 }))
-  end)
+  end) else it("has to wait for a function in C", function()
+    local p, t = pool(1), mp.time()
+    assert.equal("TaskTimeout", p:submit_with({ timeout = 0.05 }, os.execute, "sleep 0.3"):exception(30).name)
+    assert.is_true(mp.time() - t >= 0.3)
+    assert.equal(9, p:apply(square, { 3 }))
+  end) end
 
   it("AA25: of several tasks at once, each its own", function()
     local p = pool(4)
@@ -179,7 +220,7 @@ describe("a timeout", function()
   end)
 end)
 
-describe("retries", function()
+describe("retries" .. title, function()
   after_each(end_pools)
 
   it("counts after an error; the last one is told", function()
@@ -207,31 +248,31 @@ describe("retries", function()
   end)
 end)
 
-describe("cancel by force", function()
+describe("cancel by force" .. title, function()
   after_each(end_pools)
 
   it("AA02: ends a running task; the rest goes on in a new worker", function()
     local p, running = pool(1), mp.Queue()
-    local f = p:submit(function() running:put(mp.getpid()) forever() end)
-    local after = p:submit(mp.getpid)
-    local pid = running:get(30)
+    local f = p:submit(function() running:put { mp.getpid(), which() } forever() end)
+    local after = p:submit(which)
+    local pid, before = table.unpack(running:get(30))
     assert.is_false(f:cancel())
     assert.is_true(f:running())
     assert.is_true(f:cancel(true))
     assert.is_true(f:cancelled())
     assert.equal("Cancelled", f:exception(0).name)
-    assert.not_equal(pid, after:result(30))
-    gone { pid }
+    assert.not_equal(before, after:result(30))
+    if processes then gone { pid } end
   end)
 
-  it("AA02, AA04: also one that takes no notice of SIGTERM, or would be retried", function()
+  if processes then it("AA02, AA04: also one that takes no notice of SIGTERM, or would be retried", function()
     local p, running = pool { 1, on_death = "retry", retries = 5 }, mp.Queue()
     local f = p:submit(stubborn, running)
     running:get(30)
     assert.is_true(f:cancel(true))
     assert.equal(9, p:apply(square, { 3 }))
     assert.is_nil(running:get(0))
-  end)
+  end) end
 
   it("AA02: of a map ends all its items, in work or not", function()
     for _, death in ipairs { "fail", "retry" } do
@@ -289,23 +330,22 @@ describe("cancel by force", function()
   end)
 end)
 
-describe("maxtasksperchild", function()
+describe("maxtasksperchild" .. title, function()
   after_each(end_pools)
 
-  it("Y15: 3: tasks 1 to 3 in one process, the 4th in another, always one at a time", function()
+  it("Y15: 3: tasks 1 to 3 in one life of the worker, the 4th in another, always one at a time", function()
     local p = pool { 1, maxtasksperchild = 3 }
-    local pids = {}
-    for i = 1, 9 do pids[i] = p:apply(mp.getpid) end
+    local seen = {}
+    for i = 1, 9 do seen[i] = p:apply(which) end
     for i = 1, 9 do
-      assert.equal(i % 3 ~= 1, pids[i] == pids[i - 1])
+      assert.equal(i % 3 ~= 1, seen[i] == seen[i - 1])
     end
-    assert.equal(3, select(2, set_of(pids)))
+    assert.equal(3, select(2, set_of(seen)))
   end)
 
-  it("AA45: 1: a fresh process for each item", function()
+  it("AA45: 1: a fresh worker for each item", function()
     local p = pool { 3, maxtasksperchild = 1 }
-    local pids = p:map(mp.getpid, numbers(12), 1)
-    assert.equal(12, select(2, set_of(pids)))
+    assert.equal(12, select(2, set_of(p:map(which, numbers(12), 1))))
     assert.equal(1, p:map(function() _G.kept = (_G.kept or 0) + 1 return _G.kept end, numbers(6), 1)[6])
   end)
 
@@ -330,12 +370,13 @@ describe("maxtasksperchild", function()
   end)
 
   it("Y19: goes on after shutdown(false), and when the executor is forgotten", function()
-    local ex = mp.ProcessPoolExecutor { max_workers = 1, max_tasks_per_child = 2 }
+    local make = mp[processes and "ProcessPoolExecutor" or "ThreadPoolExecutor"]
+    local ex = make { max_workers = 1, max_tasks_per_child = 2 }
     local list = {}
     for i = 1, 7 do list[i] = ex:submit(square, i) end
     ex:shutdown(false)
     for i = 1, 7 do assert.equal(i * i, list[i]:result(30)) end
-    ex = mp.ProcessPoolExecutor { max_workers = 2, max_tasks_per_child = 1 }
+    ex = make { max_workers = 2, max_tasks_per_child = 1 }
     for i = 1, 7 do list[i] = ex:submit(square, i) end
     ex = nil
     collectgarbage()
@@ -355,12 +396,20 @@ describe("maxtasksperchild", function()
       local e = list[i]:exception(0)
       assert.is_true(e == nil or e.name == "PoolTerminated", tostring(e))
     end
-    for _, c in ipairs(mp.active_children()) do assert.not_equal("worn", c.name) end
+    for _, c in ipairs(live()) do assert.not_equal("worn", c.name) end
   end)
 end)
 
-describe("max_memory", function()
+describe("max_memory" .. title, function()
   after_each(end_pools)
+
+  if not processes then
+    it("AA19: is for processes", function()
+      support.raises("max_memory is for processes: threads share the memory of theirs", pool,
+                     { 1, max_memory = "80M" })
+    end)
+    return
+  end
 
   it("AA19: replaces a worker that has grown, between tasks, and says why", function()
     local r = support.mprun { support.script [[
@@ -392,39 +441,39 @@ describe("max_memory", function()
   end)
 end)
 
-describe("resize", function()
+describe("resize" .. title, function()
   after_each(end_pools)
 
-  it("AA20: up and down keeps the processes of who stays", function()
+  it("AA20: up and down keeps the workers that stay", function()
     local p = pool(2)
-    local before = full(p, 2)
+    full(p, 2)
     p:resize(5)
     assert.equal(5, p.size)
-    local more = set_of(full(p, 5))
-    for _, pid in ipairs(before) do assert.is_true(more[pid]) end
+    full(p, 5)
     p:resize(3)
-    for _, pid in ipairs(full(p, 3)) do assert.is_true(more[pid]) end
+    full(p, 3)
+    for _, w in ipairs(p:stats().workers) do assert.equal(0, w.restarts) end
     assert.same(squares(30), p:map(square, numbers(30)))
   end)
 
   it("AA20: down leaves running tasks their workers", function()
     local p, running, go = pool(4), mp.Queue(), mp.Event()
     local list = {}
-    for i = 1, 4 do list[i] = p:submit(function() running:put(1) go:wait(60) return mp.getpid() end) end
+    for i = 1, 4 do list[i] = p:submit(function() running:put(1) go:wait(60) return mp.worker.number end) end
     for _ = 1, 4 do running:get(30) end
     p:resize(1)
     go:set()
-    local pids = {}
-    for i = 1, 4 do pids[i] = list[i]:result(30) end
-    assert.equal(4, select(2, set_of(pids)))
-    assert.is_true(set_of(pids)[full(p, 1)[1]])
+    local seen = {}
+    for i = 1, 4 do seen[i] = list[i]:result(30) end
+    assert.equal(4, select(2, set_of(seen)))
+    assert.is_true(set_of(seen)[full(p, 1)[1]])
     assert.equal(9, p:apply(square, { 3 }))
   end)
 
   it("AA20: down takes the idle ones, not those at work", function()
     local p, running, go = pool(3), mp.Queue(), mp.Event()
     full(p, 3)
-    local f = p:submit(function() running:put(mp.getpid()) go:wait(60) return mp.getpid() end)
+    local f = p:submit(function() running:put(mp.worker.number) go:wait(60) return worker_number() end)
     local busy = running:get(30)
     p:resize(1)
     assert.equal(busy, full(p, 1)[1])
@@ -448,7 +497,7 @@ describe("resize", function()
   end)
 end)
 
-describe("an initializer", function()
+describe("an initializer" .. title, function()
   after_each(end_pools)
 
   it("runs once in each worker, also in a replacement, with its arguments", function()
@@ -464,13 +513,13 @@ describe("an initializer", function()
     assert.equal("xy", p:apply(function() return _G.got end))
   end)
 
-  for what, fails in pairs { error = "error 'no such file'", table = "error { code = 7 }",
-                             exit = "os.exit(4)", death = "os.execute('kill -9 ' .. mp.getpid()) mp.sleep(60)" } do
+  for what, fails in pairs { error = "error 'no such file'", table = "error { code = 7 }", exit = "os.exit(4)",
+                             death = processes and "os.execute('kill -9 ' .. mp.getpid()) mp.sleep(60)" or nil } do
     it("AA07: that fails by " .. what .. " is told once, and ends the pool", function()
-      local r = support.mprun { support.script(([[
+      local r = support.mprun { script(([[
         local mp = require "mp"
         local runs = mp.Value("i64", 0)
-        local p = mp.Pool { 2, name = "bad", initializer = function() runs:add(1) %s end }
+        local p = mp.Pool { 2, KIND, name = "bad", initializer = function() runs:add(1) %s end }
         local waiting = { n = 0 }
         local ok, e = pcall(function()
           for i = 1, 1000 do
@@ -487,7 +536,7 @@ describe("an initializer", function()
         print(runs:get() <= 10)
         p:terminate()
         print(p:join(10))
-        ]]):format(fails), "s.lua"), seconds = 30 }
+        ]]):format(fails)), seconds = 30 }
       assert.equal(0, r.status, r.err)
       assert.truthy(r.out:find("false\t.*Pool:submit: the pool is broken: "), r.out)
       assert.truthy(r.out:find("true\ntrue\n$"), r.out)
@@ -511,13 +560,13 @@ describe("an initializer", function()
     local first, go = mp.Value("i64", 0), mp.Event()
     local p = pool { 2, initializer = function() if first:add(1) == 1 then go:wait(60) end end }
     assert.same(squares(10), p:map(square, numbers(10), 1))
-    assert.equal(1, #pids_of(p))
+    assert.equal(1, #numbers_of(p))
     go:set()
     full(p, 2)
   end)
 end)
 
-describe("mp.worker", function()
+describe("mp.worker" .. title, function()
   after_each(end_pools)
 
   it("AA28: is nil outside, and a worker's number and state inside", function()
@@ -563,9 +612,9 @@ describe("mp.worker", function()
   end)
 
   it("AA27: an error in on_exit is reported, and stops nothing", function()
-    local r = support.mprun { support.script [[
+    local r = support.mprun { script [[
       local mp = require "mp"
-      local p = mp.Pool { 1, on_exit = function() error "at the end" end }
+      local p = mp.Pool { 1, KIND, on_exit = function() error "at the end" end }
       print(p:apply(function() return 5 end))
       p:close()
       print(p:join(10), p:exit_results().n)]], seconds = 30 }
@@ -574,287 +623,4 @@ describe("mp.worker", function()
     assert.equal(0, r.status)
   end)
 end)
-
-describe("nesting", function()
-  after_each(end_pools)
-
-  it("AA11: a task may start processes and pools", function()
-    local p = pool(2)
-    assert.equal(10, p:apply(function() return mp.spawn(function() return 10 end):result(30) end))
-    assert.same({ n = 4, 30, 30, 30, 30 }, p:map(function()
-      local inner = mp.Pool(2)
-      local sum = 0
-      for _, v in ipairs(inner:map(square, numbers(4))) do sum = sum + v end
-      inner:terminate()
-      inner:join()
-      return sum
-    end, numbers(4), 1))
-  end)
-
-  local function nest(depth, size)
-    if depth == 0 then return 0 end
-    local p = mp.Pool(size)
-    local d = p:apply(nest, { depth - 1, size })
-    p:terminate()
-    p:join()
-    return d + 1
-  end
-
-  it("AA24: ten deep works, deeper is an error that says so", function()
-    assert.equal(10, nest(10, 1))
-    local e = support.raises("nested deeper than 10", nest, 11, 1)
-    assert.truthy(tostring(e):find("give the work to the pool that is there", 1, true))
-  end)
-
-  it("AA38: default sizes share the processors, so all in all there are few workers", function()
-    local p = pool()
-    assert.equal(mp.cpu_count(), p.size)
-    assert.equal(1, p:apply(function()
-      local inner <close> = mp.Pool()
-      return inner.size
-    end))
-    local small = pool(1)
-    assert.equal(mp.cpu_count(), small:apply(function()
-      local inner <close> = mp.Pool()
-      return inner.size
-    end))
-  end)
-
-  it("AA33: a thread may make a pool", function()
-    local t = mp.Thread { target = function()
-      local p <close> = mp.Pool(2)
-      return p:map(square, numbers(4))
-    end }
-    t:start()
-    assert.same(squares(4), t:result(30))
-  end)
-
-  it("AA16, AA17: to terminate one ends all below it, four levels", function()
-    local pids = mp.Queue()
-    local function tree(depth)
-      pids:put(mp.getpid())
-      if depth == 0 then forever() end
-      local p = mp.Pool(2)
-      p:map(tree, { depth - 1, depth - 1 }, 1)
-    end
-    local p = pool(2)
-    p:map_async(tree, { 3, 3 }, 1)
-    local list = {}
-    for i = 1, 30 do list[i] = pids:get(30) end
-    p:terminate()
-    assert.is_true(p:join(30))
-    gone(list)
-  end)
-end)
-
-describe("terminate", function()
-  after_each(end_pools)
-
-  it("Y22: ends running tasks that would never end; some take no notice", function()
-    local p, running = pool(3), mp.Queue()
-    local list = {
-      p:submit(stubborn, running),
-      p:submit(function() running:put(mp.getpid()) while true do end end),
-      p:submit(function() running:put(mp.getpid()) forever() end),
-      p:submit(square, 1),
-    }
-    local pids = { running:get(30), running:get(30), running:get(30) }
-    p:terminate()
-    assert.is_true(p:join(30))
-    for _, f in ipairs(list) do assert.equal("PoolTerminated", f:exception(0).name) end
-    gone(pids)
-  end)
-
-  it("Y23: of a pool with dead workers or none is fine; then it takes no work", function()
-    local p = pool(2)
-    os.execute("kill -9 " .. table.concat(full(p, 2), " "))
-    p:terminate()
-    p:terminate()
-    assert.is_true(p:join(30))
-    support.raises("the pool was terminated", p.submit, p, square, 1)
-    local ex = executor(2)
-    ex:shutdown { cancel_futures = true }
-    support.raises("the executor was shut down", ex.submit, ex, square, 1)
-  end)
-
-  it("AA08: with 100 MB in flight, and with 10 x 10 MB waiting", function()
-    local before = support.arena()
-    local p, running = pool(1), mp.Queue()
-    local big = ("x"):rep(100 * 2^20 // 1)
-    p:submit(function() running:put(1) forever() end)
-    running:get(30)
-    local f = p:submit(string.len, big)
-    p:terminate()
-    assert.is_true(p:join(30))
-    assert.equal("PoolTerminated", f:exception(0).name)
-    p = pool(1)
-    local list = {}
-    for i = 1, 10 do list[i] = p:submit(string.len, big:sub(1, 10 << 20)) end
-    for i = 1, 10 do list[i]:cancel() end
-    p:terminate()
-    assert.is_true(p:join(30))
-    support.given_back(before)
-  end)
-
-  it("AA44: 200 pools that come and go leave no descriptor, process or memory", function()
-    local function descriptors()
-      local n = 0
-      local pipe = io.popen("ls /proc/" .. mp.getpid() .. "/fd")
-      for _ in pipe:lines() do n = n + 1 end
-      pipe:close()
-      return n
-    end
-    local function cycle(i)
-      local p = mp.Pool(2)
-      assert.equal(4, p:apply(square, { 2 }))
-      if i % 2 == 0 then p:close() else p:terminate() end
-      assert.is_true(p:join(30))
-      if i % 10 == 0 then collectgarbage() end
-    end
-    for i = 1, 20 do cycle(i) end
-    local fds, memory, children = descriptors(), support.arena(), #mp.active_children()
-    for i = 1, 200 do cycle(i) end
-    assert.is_true(descriptors() <= fds)
-    assert.equal(children, #mp.active_children())
-    assert.is_true(support.arena() <= memory + (1 << 20))
-  end)
-
-  it("AA44: 100 processes of one task each, without a pause", function()
-    local p = pool { 4, maxtasksperchild = 1 }
-    assert.same(squares(100), p:map(square, numbers(100), 1))
-  end)
-end)
-
-describe("chunks", function()
-  after_each(end_pools)
-
-  it("AA34: of tiny tasks are large, of their own accord", function()
-    local p = pool(2)
-    local chunks, label = mp.Value("i64", 0), require "mp.core".task_label
-    assert.same(squares(5000), p:map(function(x)
-      if label() == 1 then chunks:add(1) end
-      return square(x)
-    end, numbers(5000)))
-    assert.is_true(chunks.value > 0 and chunks.value < 2000, tostring(chunks.value))
-    local n = 0
-    for v in p:imap(square, numbers(5000)) do n = n + v end
-    assert.equal(5000 * 5001 * 10001 // 6, n)
-  end)
-
-  it("AA34: of tasks that wait for each other are small enough to run at once", function()
-    local p, barrier = pool(2), mp.Barrier(2)
-    assert.same({ n = 2, true, true }, p:map(function() return barrier:wait(30) ~= nil end, { 1, 2 }))
-  end)
-end)
-
--- A script that says `ready` and then waits; what became of it.
-local function interrupted(text)
-  local path, out, err = support.script(text), support.file "out", support.file "err"
-  local r = support.run { "bash", "-c", ([[
-    env --default-signal=INT %s %s >%s 2>%s & P=$!
-    for i in $(seq 1000); do grep -q ready %s && break; sleep 0.02; done
-    kill -INT $P
-    wait $P; echo status $?
-    for i in $(seq 250); do
-      left=$(for p in $(sed -n 's/^pid //p' %s); do
-        grep -qs ') [^ZX] ' /proc/$p/stat && echo $p; done)
-      [ -z "$left" ] && break; sleep 0.02
-    done
-    echo left $left]]):format(support.quote(support.program), path, out, err, out, out), seconds = 60 }
-  return r, support.read(out), support.read(err)
 end
-
-local BUSY = [[
-  local mp = require "mp"
-  io.stdout:setvbuf "no"
-  local p = mp.Pool(3)
-  local running = mp.Queue()
-  local list = {}
-  for i = 1, 3 do list[i] = p:submit(function()
-    running:put(mp.getpid())
-    if i == 1 then while true do end end
-    if i == 2 and DEAF then mp.on_signal("TERM", function() end) end
-    while true do mp.sleep(60) end
-  end) end
-  for i = 4, 9 do list[i] = p:submit(print, "FINISHED") end
-  for i = 1, 3 do print("pid " .. running:get()) end
-  for _, c in ipairs(mp.active_children()) do print("pid " .. c.pid) end
-  print "ready"
-]]
-
-describe("Ctrl-C", function()
-  after_each(end_pools)
-
-  for name, waits in pairs {
-    ["a result"] = "list[1]:result()",
-    ["a map"] = "p:map(function() mp.sleep(60) end, { 1, 2, 3 })",
-    ["results, within pcall"] = "for i = 1, 9 do pcall(list[i].result, list[i]) end print 'not here'",
-    ["join"] = "p:close() p:join()",
-    ["the end of the script"] = "",
-    ["a computation"] = "while true do end",
-    ["a result, with a task that takes no notice of SIGTERM,"] = "--[[DEAF]] list[2]:result()",
-  } do
-    it("AA39: during " .. name .. " ends all, with one message and status 130", function()
-      local r, out, err = interrupted((waits:find "DEAF" and "DEAF = true " or "") .. BUSY .. waits)
-      assert.equal("status 130\nleft\n", r.out, out .. err)
-      assert.is_nil(out:find "FINISHED")
-      assert.is_nil(out:find "not here")
-      local _, lines = err:gsub("\n", "")
-      assert.equal(1, lines, err)
-      assert.truthy(err:find("interrupted", 1, true), err)
-    end)
-  end
-end)
-
-describe("deadlock detection", function()
-  after_each(end_pools)
-
-  it("names a task that waits for a lock which its creator holds, waiting for the task", function()
-    local r = support.mprun { support.script [[
-      local mp = require "mp"
-      local lock = mp.Lock()
-      local p = mp.Pool(2)
-      lock:acquire()
-      p:submit(function() lock:acquire() end):result()]], seconds = 60 }
-    assert.equal(3, r.status, r.err .. r.out)
-    assert.truthy(r.err:find("deadlock: ", 1, true), r.err)
-    assert.truthy(r.err:find "\n  main %(%d+%) +a pool's result ", r.err)
-    assert.truthy(r.err:find "\n  Pool%-1:%d %(%d+%) +Lock #%d+ +main", r.err)
-    assert.truthy(r.err:find "\n  and 2 of pools, which have nothing to do\n", r.err)
-    assert.equal(6, select(2, r.err:gsub("\n", "")), r.err)
-  end)
-
-  it("says nothing of an idle pool, whatever its creator does", function()
-    local words = {}
-    for _, does in ipairs { "mp.sleep(1.5)", "mp.spawn(function() mp.sleep(1.5) end):join()",
-                            "local till = mp.time() + 1.5 while mp.time() < till do end",
-                            "p:apply(function() mp.sleep(1.5) end)", "os.execute 'sleep 1.5'" } do
-      words[#words + 1] = ("%s %s &"):format(support.quote(support.program), support.script(([[
-        local mp = require "mp"
-        local p = mp.Pool(2)
-        assert(p:apply(function() return 1 end) == 1)
-        %s
-        print(p:apply(function() return 2 end))]]):format(does)))
-    end
-    words[#words + 1] = "wait"
-    local r = support.run { "bash", "-c", table.concat(words, "\n"), seconds = 60 }
-    assert.equal("", r.err)
-    assert.equal(("2\n"):rep(5), r.out)
-  end)
-end)
-
-describe("a worker that cannot be started", function()
-  after_each(end_pools)
-
-  it("Y21: the pool says so, and is no pool", function()
-    local r = support.mprun { support.script [[
-      local mp = require "mp"
-      mp.configure { processes = 16 }
-      local ok, e = pcall(mp.Pool, 40)
-      print(ok, e)
-      local p = mp.Pool(2)
-      print(p:apply(function() return 5 end))]], seconds = 60 }
-    assert.truthy(r.out:find "^false\t[^\n]*a worker could not be started", r.out)
-    assert.truthy(r.out:find "\n5\n$", r.out)
-  end)
-end)
