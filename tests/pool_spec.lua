@@ -45,7 +45,7 @@ local function sorted(list)
 end
 
 for _, kind in ipairs(KINDS) do
-describe("Pool of kind " .. kind, function()
+describe((kind == "thread" and "N35: " or "") .. "Pool of kind " .. kind, function()
   local pool
 
   local function new(o)
