@@ -673,6 +673,22 @@ describe("Thread: a program", function()
     assert.truthy(r.err:find "^Thread%-1 %(pid %d+%): .-program.lua:1: boom\nstack traceback:\n", r.err)
   end)
 
+  it("has the same tracebacks through our modules in its first thread and in later ones", function()
+    local r = program [[
+      local mp = require "mp"
+      local function f()
+        return (select(2, xpcall(require "mp.pool.map".start, debug.traceback)))
+      end
+      local first = mp.Thread { target = f }:start():result()
+      print(first)
+      for _ = 1, 3 do assert(first == mp.Thread { target = f }:start():result()) end
+      assert(first == mp.Thread { target = function()
+        return mp.spawn(function() return mp.Thread { target = f }:start():result() end):result()
+      end }:start():result())]]
+    assert.equal("", r.err)
+    assert.truthy(r.out:find "mp/pool/map.lua:%d+: in function 'mp.pool.map.start'", r.out)
+  end)
+
   it("waits for its threads at the end", function()
     local r = program [[
       mp.Thread { target = function() mp.sleep(0.1) print "done" end }:start()]]

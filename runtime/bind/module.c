@@ -19,7 +19,7 @@
 #include "../proc/cpus.h"
 #include "../proc/process.h"
 #include "../proc/stdio.h"
-#include "embedded.h"
+#include "bytecode.h"
 
 static const char module_key, loaded_key;
 
@@ -44,7 +44,7 @@ static int load_embedded(lua_State *L)
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &loaded_key);
 	if (lua_getfield(L, 2, m->name) != LUA_TNIL)
 		return 1;
-	if (luaL_loadbufferx(L, (const char *)m->bytes, m->len, m->chunk, "t") != LUA_OK)
+	if (mp_embedded_load(L, m) != LUA_OK)
 		return lua_error(L);
 	lua_pushvalue(L, 1);
 	lua_pushstring(L, m->chunk);
