@@ -376,6 +376,8 @@ for _, kind in ipairs { "process", "thread" } do
       raises("mp.wait_all: item 2 must be a Future, got number", mp.wait_all, { f, 1 })
       raises("mp.wait_all: return_when must be", mp.wait_all, { f }, 1, "soon")
       raises("mp.as_completed: item 1 must be a Future, got string", mp.as_completed, { "x" })
+      raises("mp.as_completed: futures must be a list, got one Future; put it into {}", mp.as_completed,
+             pool:submit(math.abs, -1))
       raises("mp.wait_any: an empty list", mp.wait_any, {})
     end)
 

@@ -303,7 +303,16 @@ describe("Pool of kind " .. kind .. ":", function()
       local calls = {
         ["mp.Pool: processes must be an integer from 1, got 0"] = function() mp.Pool(0) assert(1) end,
         ["mp.Pool: expected a number of processes or a table, got string"] = function() mp.Pool("3") assert(1) end,
-        ["mp.Pool: unknown option 'foo'"] = function() mp.Pool { foo = 1 } assert(1) end,
+        ["mp.Pool: expected one argument; more options go into a table such as {processes = 4, "] =
+          function() mp.Pool(1, id, { 1 }) assert(1) end,
+        ["mp.ThreadPoolExecutor: expected one argument; more options go into a table such as {max_workers = 4, "] =
+          function() mp.ThreadPoolExecutor(1, "name") assert(1) end,
+        ["mp.Pool: unknown option 'foo' (there are buffer, initargs, "] =
+          function() mp.Pool { foo = 1 } assert(1) end,
+        ["mp.Pool: initargs has keys but no item 1; it must be a list"] =
+          function() mp.Pool { initializer = id, initargs = { x = 1 } } assert(1) end,
+        ["Pool:apply: args has keys but no item 1; it must be a list"] =
+          function() pool:apply(id, { x = 1 }) assert(1) end,
         ["mp.Pool: initargs must be a list, got number"] = function() mp.Pool { initargs = 3 } assert(1) end,
         ["mp.Pool: name must be a string, got number"] =
           function() mp.Pool { name = 3 } assert(1) end,
@@ -363,12 +372,14 @@ describe("Pool of kind " .. kind .. ":", function()
         bad("expected a list, an iterator function or a queue, got nil", id)
         bad("expected a list, an iterator function or a queue, got string", id, "abc")
         bad("expected a list, an iterator function or a queue, got userdata", id, mp.Lock())
+        bad("the list has keys but no item 1; it must be a list", id, { a = 1 })
         bad("the list: its n must be a count, got -1", id, { n = -1 })
         bad("the list: its n must be a count, got string", id, { n = "x" })
         bad("chunksize must be an integer from 1, got 0", id, {}, 0)
         bad("chunksize must be an integer from 1, got 1.5", id, {}, { chunksize = 1.5 })
         bad("expected a chunk size or a table such as {chunksize = 10}, got string", id, {}, "x")
-        bad("unknown option 'chunk'", id, {}, { chunk = 1 })
+        bad("unknown option 'chunk' (there are buffer, chunksize, progress, retries and timeout)",
+            id, {}, { chunk = 1 })
         bad("timeout must be a positive number of seconds, got -1", id, {}, { timeout = -1 })
         bad("retries must be an integer from 0, got -1", id, {}, { retries = -1 })
         bad("buffer must be an integer from 1, got 0", id, {}, { buffer = 0 })

@@ -95,7 +95,13 @@ function M.list(t, call, what)
     M.fail(call, "%s must be a list, got %s", what, type(t))
   end
   local given = rawget(t, "n")
-  if given == nil then return #t end
+  if given == nil then
+    -- With keys alone it is an object's or keyword arguments: all would be passed over.
+    if #t == 0 and next(t) ~= nil and not getmetatable(t) then
+      M.fail(call, "%s has keys but no item 1; it must be a list", what)
+    end
+    return #t
+  end
   local n = type(given) == "number" and math.tointeger(given)
   if not n or n < 0 then
     M.fail(call, "%s: its n must be a count, got %s", what,

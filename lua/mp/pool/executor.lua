@@ -160,12 +160,12 @@ function Executor.__tostring(ex)
   return (pool.Pool.__tostring(ex):gsub("^Pool", "Executor"))
 end
 
-function mp.ProcessPoolExecutor(x)
-  return pool.make(options.of_executor("mp.ProcessPoolExecutor", x, "process"), Executor)
+function mp.ProcessPoolExecutor(...)
+  return pool.make(options.of_executor("mp.ProcessPoolExecutor", "process", ...), Executor)
 end
 
-function mp.ThreadPoolExecutor(x)
-  return pool.make(options.of_executor("mp.ThreadPoolExecutor", x, "thread"), Executor)
+function mp.ThreadPoolExecutor(...)
+  return pool.make(options.of_executor("mp.ThreadPoolExecutor", "thread", ...), Executor)
 end
 
 return true

@@ -259,8 +259,8 @@ function M.make(o, meta)
   return pool
 end
 
-function mp.Pool(x)
-  return M.make(options.of_pool(x), Pool)
+function mp.Pool(...)
+  return M.make(options.of_pool(...), Pool)
 end
 
 return M

@@ -1,6 +1,6 @@
 -- options: what mp.Pool and the executors take.
 --
--- of_pool(n_or_table) -> options; of_executor(call, table, kind) -> options
+-- of_pool(n_or_table) -> options; of_executor(call, kind, n_or_table) -> options
 -- of_task(t, call) -> { timeout, retries }; of_map(x, call) -> { chunksize, ... }
 --
 -- SPDX-License-Identifier: MIT
@@ -59,6 +59,23 @@ local function choice(value, call, what, a, b)
   return value
 end
 
+-- No option of that name: which there are.
+local function unknown(key, set, call)
+  local names = {}
+  for name in pairs(set) do names[#names + 1] = name end
+  table.sort(names)
+  fail(call, "unknown option '%s' (there are %s and %s)", tostring(key),
+       table.concat(names, ", ", 1, #names - 1), names[#names])
+end
+
+-- Arguments by position, as Python has them, would be passed over.
+local function alone(call, more, name)
+  if more > 0 then
+    fail(call, "expected one argument; more options go into a table such as {%s = 4, initializer = f}",
+         name)
+  end
+end
+
 local function checked(o, call, size)
   check.count(size, 1, call, o.size_name)
   check.optional_callable(o.initializer, call, "initializer")
@@ -90,8 +107,9 @@ local function checked(o, call, size)
   return r
 end
 
-function M.of_pool(x)
+function M.of_pool(x, ...)
   local call = "mp.Pool"
+  alone(call, select("#", ...), "processes")
   if x == nil or type(x) == "number" then x = { processes = x } end
   if type(x) ~= "table" then
     fail(call, "expected a number of processes or a table, got %s", type(x))
@@ -101,27 +119,29 @@ function M.of_pool(x)
     if key == 1 and type(value) == "number" then
       key = "processes"
     elseif not POOL[key] then
-      fail(call, "unknown option '%s'", tostring(key))
+      unknown(key, POOL, call)
     end
     o[key] = value
   end
   return checked(o, call, o.processes)
 end
 
+-- An executor's options, and what a pool calls them.
 local EXECUTOR = { max_workers = "processes", max_tasks_per_child = "maxtasksperchild" }
+for name in pairs(POOL) do
+  if name ~= "kind" then EXECUTOR[name] = name end
+end
 
-function M.of_executor(call, x, kind)
+function M.of_executor(call, kind, x, ...)
+  alone(call, select("#", ...), "max_workers")
   if x == nil or type(x) == "number" then x = { max_workers = x } end
   if type(x) ~= "table" then
     fail(call, "expected a table such as {max_workers = 4}, got %s", type(x))
   end
   local o = { size_name = "max_workers", tasks_name = "max_tasks_per_child" }
   for key, value in pairs(x) do
-    local own = EXECUTOR[key]
-    if not own and (not POOL[key] or key == "kind") then
-      fail(call, "unknown option '%s'", tostring(key))
-    end
-    o[own or key] = value
+    if not EXECUTOR[key] then unknown(key, EXECUTOR, call) end
+    o[EXECUTOR[key]] = value
   end
   o.kind = kind
   local r = checked(o, call, o.processes)
@@ -136,7 +156,7 @@ function M.of_task(t, pool, call)
   end
   for key in pairs(t) do
     if key ~= "timeout" and key ~= "retries" then
-      fail(call, "unknown option '%s' (there are timeout and retries)", tostring(key))
+      unknown(key, { timeout = true, retries = true }, call)
     end
   end
   return seconds(t.timeout, call, "timeout") or pool.timeout,
@@ -158,7 +178,7 @@ function M.of_map(x, pool, call)
     fail(call, "expected a chunk size or a table such as {chunksize = 10}, got %s", type(x))
   end
   for key in pairs(x) do
-    if not MAP[key] then fail(call, "unknown option '%s'", tostring(key)) end
+    if not MAP[key] then unknown(key, MAP, call) end
   end
   M.check_progress(x.progress, call)
   return {

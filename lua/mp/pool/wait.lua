@@ -42,6 +42,9 @@ local function sleep(clients, others, left)
 end
 
 local function each_future(list, call)
+  if getmetatable(list) == Future then
+    check.fail(call, "futures must be a list, got one Future; put it into {}")
+  end
   local n = check.list(list, call, "futures")
   local seen, all = {}, {}
   for i = 1, n do
