@@ -138,6 +138,20 @@ for _, kind in ipairs(kinds) do
       assert.truthy(slow[1].task:find "^function at .*pool_stats_spec.lua:%d+ with %d$", slow[1].task)
     end)
 
+    it("show what is in a list, not its address", function()
+      local own = setmetatable({}, { __tostring = function() return "mine" end })
+      local shown = {
+        ["with {1, \"a\"}"] = { 1, "a" }, ["with {1, 2, 3, 4, ...}"] = { 1, 2, 3, 4, 5 },
+        ["with {{...}}"] = { { 1 } }, ["with {...}"] = { x = 1 }, ["with {}"] = {}, ["with mine"] = own,
+      }
+      for text, value in pairs(shown) do
+        local pool <close> = mp.Pool { processes = 1, kind = kind }
+        pool:apply(type, { value })
+        local task = pool:stats().slowest[1].task
+        assert.equal(text, task:match "with .*", task)
+      end
+    end)
+
     it("name the slowest of a chunk's items", function()
       open { processes = 1 }
       local function f(i) spin(i == 37 and 0.3 or 0.0001) return i end

@@ -23,7 +23,20 @@ function M.new()
   return setmetatable({ tasks = 0, failed = 0, ns = 0, least = 0, slowest = {} }, Stats)
 end
 
-local function brief(value)
+local brief
+
+-- "{1, "a", ...}": the address of a table, as tostring gives it, tells nobody anything.
+local function brief_list(t)
+  local items = {}
+  for i = 1, math.min(#t, 4) do
+    items[i] = type(t[i]) == "table" and "{...}" or brief(t[i])
+  end
+  if #t > 4 or #t == 0 and next(t) ~= nil then items[#items + 1] = "..." end
+  return "{" .. table.concat(items, ", ") .. "}"
+end
+
+function brief(value)
+  if type(value) == "table" and not getmetatable(value) then return brief_list(value) end
   if type(value) == "string" then value = value:sub(1, 40) end  -- it may be long
   local text = type(value) == "string" and ("%q"):format(value):gsub("\n", "n") or tostring(value)
   return #text > 40 and text:sub(1, 37) .. "..." or text
