@@ -150,6 +150,25 @@ describe("nesting" .. title, function()
     end))
   end)
 
+  for _, class in ipairs { "Process", "Thread" } do
+    it("AA24, AA38: a " .. class .. " that a task starts is as deep as the task", function()
+      local function child(f, ...)
+        return (mp[class] { target = f, args = table.pack(...) }:start():result(60))
+      end
+      assert.equal(1, pool():apply(child, { function()
+        local inner <close> = mp.Pool { kind = kind }
+        return inner.size
+      end }))
+      local function down(depth)
+        if depth == 0 then return 0 end
+        local p <close> = mp.Pool { 1, kind = kind }
+        return 1 + p:apply(child, { down, depth - 1 })
+      end
+      assert.equal(10, down(10))
+      support.raises("nested deeper than 10", down, 11)
+    end)
+  end
+
   it("AA33: a thread may make a pool", function()
     local t = mp.Thread { target = function()
       local p <close> = mp.Pool { 2, kind = kind }

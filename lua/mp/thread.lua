@@ -32,10 +32,12 @@ local function parent()
   return p and pcall(core.get, p, "state") and p or nil
 end
 
--- arg: the script's; options: mprun's; words: a flow's are globals.
+-- arg: the script's; options: mprun's; words: a flow's are globals; nesting: see
+-- pool/depth.lua.
 local function setup()
   return { path = package.path, cpath = package.cpath, preload = preloaded(), arg = arg,
-           options = package.loaded["mp.options"], words = core.words, parent = parent() }
+           options = package.loaded["mp.options"], words = core.words, parent = parent(),
+           nesting = core.nesting }
 end
 
 -- A pipeline's words are loaded when the first one is used: few threads do.
@@ -62,7 +64,7 @@ core.enter_thread(function()
   end
   core.adopt(given.parent)
   core.current()
-  core.words = given.words
+  core.words, core.nesting = given.words, given.nesting
   if given.words then words_on_demand() end
   local p = core.current_thread()
   actor.take(p, core.given(2))
