@@ -145,9 +145,9 @@ for _, kind in ipairs(kinds) do
         ["with {{...}}"] = { { 1 } }, ["with {...}"] = { x = 1 }, ["with {}"] = {}, ["with mine"] = own,
       }
       for text, value in pairs(shown) do
-        local pool <close> = mp.Pool { processes = 1, kind = kind }
-        pool:apply(type, { value })
-        local task = pool:stats().slowest[1].task
+        local one <close> = mp.Pool { processes = 1, kind = kind }
+        one:apply(type, { value })
+        local task = one:stats().slowest[1].task
         assert.equal(text, task:match "with .*", task)
       end
     end)

@@ -32,7 +32,7 @@ describe("a pool", function()
     local pool <close> = mp.Pool(1)
     local e = pool:submit(os.exit, 3):exception()
     assert.truthy(tostring(e):find("^WorkerLost: Pool%-%d+:1 %(pid %d+%) ended with exit code 3" ..
-      " during a C function with 3\nin process Pool%-%d+:1 %(pid %d+%)\nexit code 3$"), tostring(e))
+      " during os.exit with 3\nin process Pool%-%d+:1 %(pid %d+%)\nexit code 3$"), tostring(e))
   end)
 
   -- Whichever way the script ends; there is no call of the pool after the last submit.

@@ -352,7 +352,8 @@ static int core_encoded(lua_State *L)
 static int core_memory(lua_State *L)
 {
 	const mp_shm *s = state(L, "core.memory")->me->shm;
-	lua_pushinteger(L, (lua_Integer)((uint64_t)s->h->nchunks << MP_CHUNK_SHIFT));
+	uint64_t bytes = (uint64_t)s->h->nchunks << MP_CHUNK_SHIFT;
+	lua_pushinteger(L, (lua_Integer)bytes);
 	return 1;
 }
 

@@ -42,10 +42,19 @@ function brief(value)
   return #text > 40 and text:sub(1, 37) .. "..." or text
 end
 
+-- "math.abs"
+local function library_name(f)
+  for module, t in pairs(package.loaded) do
+    for name, value in pairs(type(t) == "table" and t or {}) do
+      if value == f then return module == "_G" and name or ("%s.%s"):format(module, name) end
+    end
+  end
+end
+
 local function function_name(f)
   if type(f) ~= "function" then return type(f) end
   local info = debug.getinfo(f, "S")
-  if info.what == "C" then return "a C function" end
+  if info.what == "C" then return library_name(f) or "a C function" end
   return ("function at %s:%d"):format(info.short_src, info.linedefined)
 end
 

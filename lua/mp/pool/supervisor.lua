@@ -116,10 +116,10 @@ function Supervisor:end_all(why)
 end
 
 -- Nothing will come of this pool: said once, here and to who awaits results.
-function Supervisor:break_up(e)
+function Supervisor:break_up(e, what)
   if self.ending then return end
   self:tell("broken", e)
-  core.stderr(("%s (pid %d): %s\n%s"):format(self.spec.name, mp.getpid(), e.message,
+  core.stderr(("%s (pid %d): %s%s\n%s"):format(self.spec.name, mp.getpid(), what or "", e.message,
               e.traceback and e.traceback ~= "" and e.traceback .. "\n" or ""))
   self:end_all()
 end
@@ -151,7 +151,7 @@ function Supervisor:bury(number)
   self.workers[number] = nil
   self.n = self.n - 1
   if w.failed then
-    self:break_up(w.failed)
+    self:break_up(w.failed, "the initializer failed: ")
   elseif ready then
     self.dead_early = 0
   elseif not w.kill_at then
