@@ -281,6 +281,84 @@ describe("codec: lists of numbers", function()
   end)
 end)
 
+-- What pools send of a list.
+describe("codec: a part of a list", function()
+  local core = mp.core
+
+  local function same_as_slice(list, first, n, at)
+    local got, expected = copy(core.part(list, first, n, at)), core.slice(list, first, n)
+    for i = 1, n do
+      assert.same(expected[i], got[i])
+      assert.equal(math.type(expected[i]), math.type(got[i]))
+    end
+    for i in pairs(got) do assert.is_true(math.type(i) == "integer" and i >= 1 and i <= n) end
+  end
+
+  it("arrives as a list of its own, whatever is in it", function()
+    local numbers, all = {}, {}
+    for i = 1, 300 do
+      numbers[i] = i * 1000
+      all[i] = ({ i, i + 0.5, "s" .. i, i % 3 == 0, { i }, i })[i // 5 % 6 + 1]
+    end
+    for _, n in ipairs { 0, 1, 2, 3, 4, 63, 64, 65, 128, 200 } do
+      for _, first in ipairs { 1, 2, 100 } do
+        same_as_slice(numbers, first, n)
+        same_as_slice(all, first, n)
+        same_as_slice(all, first, n, 7)
+      end
+    end
+  end)
+
+  it("may have holes, and reach over the list's end", function()
+    local list = { n = 9, [-1] = "before", [2] = 2, [3] = 3, [5] = 5.5, [7] = "x", [8] = 8 }
+    for first = -2, 10 do
+      for n = 0, 12 do same_as_slice(list, first, n, n % 2) end
+    end
+    assert.is_nil(copy(core.part(list, 1, 9)).n)
+  end)
+
+  it("shares what is shared, but is no part of it", function()
+    local t, list = {}, { 1, 2 }
+    list[3], list[4], list[5] = t, list, "repeated"
+    local got, again, u, whole = copy(core.part(list, 2, 4), core.part(list, 1, 5), t, list)
+    assert.is_true(got[2] == u and again[3] == u and whole[3] == u)
+    assert.is_true(got[3] == whole and again[4] == whole and whole[4] == whole)
+    assert.is_true(got ~= whole and again ~= whole and got[4] == "repeated")
+  end)
+
+  it("passes metatables over, but for what __index gives", function()
+    local list = setmetatable({ 1, 2, 3 }, { __len = error, __name = "list" })
+    assert.same({ 2, 3 }, copy(core.part(list, 2, 2)))
+    assert.is_nil(getmetatable(copy(core.part(list, 2, 2))))
+    list = setmetatable({}, { __index = function(_, i) return i * 2 end })
+    assert.same({ 4, 6, n = 2 }, copy(core.part(list, 2, 2)))
+  end)
+
+  it("says where what cannot travel is", function()
+    local co = coroutine.create(print)
+    local list = { 1, 2, 3, co, { x = co } }
+    assert.matches("cannot send a coroutine (at [3]);", refusal(core.part(list, 2, 3)), 1, true)
+    assert.matches("cannot send a coroutine (at argument 2[2].x);",
+      refusal(1, core.part({ 1, list[5] }, 1, 2)), 1, true)
+  end)
+
+  it("is built again when the names of modules have to be looked up", function()
+    local M = { f = function() end }
+    with_module("test.part", M, function()
+      assert.equal(M.f, copy(core.part({ 1, 2, 3, 4, 5, M.f }, 2, 5))[5])
+    end)
+  end)
+
+  it("is refused where it is cut", function()
+    local s = mp.pack(core.part({ 1, 2, 3, 4, 0.5, "x", { 1 } }, 1, 7, 3))
+    for i = 0, #s - 1 do assert.is_nil((mp.unpack(s:sub(1, i)))) end
+    for i = 1, #s do
+      for b = 0, 255 do mp.unpack(s:sub(1, i - 1) .. string.char(b) .. s:sub(i + 1)) end
+    end
+    assert.is_nil((mp.unpack("\xb1\x8f\1" .. ("\xff"):rep(9) .. "\1\x10")))
+  end)
+end)
+
 describe("codec: functions", function()
   it("copies upvalues by value", function()
     local n, t = 1, { 2 }

@@ -91,6 +91,23 @@ describe((kind == "thread" and "N35: " or "") .. "Pool of kind " .. kind, functi
     assert.same({ 3, n = 1 }, pool:starmap(function(...) return select("#", ...) end, { { nil, 1, nil, n = 3 } }))
   end)
 
+  it("N03: a map's results stand where its items do, whatever they are", function()
+    new()
+    local got = pool:map(function(i)
+      local k = i // 5 % 6
+      if k == 0 then return nil end
+      return k == 1 and i or k == 2 and i / 2 or k == 3 and "s" .. i or k == 4 and { i } or i % 2 == 0
+    end, range(1, 3000))
+    assert.equal(3000, got.n)
+    for i = 1, 3000 do
+      local k, x = i // 5 % 6, got[i]
+      if k == 4 then x = x[1] end
+      local expected = k == 1 and i or k == 2 and i / 2 or k == 3 and "s" .. i or k == 4 and i
+      if k == 5 then expected = i % 2 == 0 elseif k == 0 then expected = nil end
+      assert.is_true(x == expected and math.type(x) == math.type(expected))
+    end
+  end)
+
   it("N04 N09: asynchronous results are waited for", function()
     new()
     local go = mp.Event()

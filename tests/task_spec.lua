@@ -48,6 +48,48 @@ end
 
 after_each(support.clean)
 
+describe("what comes back", function()
+  it("goes into the list that is there for it", function()
+    local r, mine = core.link(), { "kept", n = 5 }
+    local function got(lists, ...)
+      assert.is_true(core.task_put(r, "test", 1, nil, ...) > 8)
+      return select(2, core.task_got(r, nil, 30, nil, nil, lists))
+    end
+    local values = { 2, 3, 4, 5, 0.5, false, "x", { 8 } }
+    local first, list, after = got({ mine }, 2, core.part(values, 1, 8, 2), "after")
+    assert.is_true(first == 2 and list == mine and after == "after")
+    assert.same({ "kept", 2, 3, 4, 5, 0.5, false, "x", { 8 }, n = 5 }, mine)
+    assert.is_true(select(2, got({ mine }, 1, core.part({ "first" }, 1, 1, 1))) == mine)
+    assert.equal("first", mine[1])
+    local long = {}
+    for i = 1, 10000 do long[i] = i end
+    got({ mine }, core.part(long, 1, 10000, 100))
+    assert.is_true(mine[99] == nil and mine[100] == 1 and mine[10099] == 10000 and mine[10100] == nil)
+    local before = #mine
+    assert.equal(mine, (got({ mine }, core.part({}, 1, 0, 50))))
+    assert.equal(before, #mine)
+  end)
+
+  it("is a list of its own where there is none for it, or a second one", function()
+    local r, mine = core.link(), { 1, 2, 3 }
+    local function got(lists, ...)
+      assert.is_true(core.task_put(r, "test", 1, nil, ...) > 8)
+      return select(2, core.task_got(r, nil, 30, nil, nil, lists))
+    end
+    for _, lists in ipairs { false, {}, { [2] = mine } } do
+      assert.same({ "a", "b" }, (got(lists or nil, core.part({ "a", "b" }, 1, 2, 3))))
+    end
+    local a, b, c = got({ mine }, { core.part({ "in" }, 1, 1, 2) }, core.part({ "a" }, 1, 1, 2),
+                        core.part({ "b" }, 1, 1, 2))
+    assert.same({ { "in" } }, a)
+    assert.is_true(b == mine)
+    assert.same({ "b" }, c)
+    assert.same({ 1, "a", 3 }, mine)
+    assert.same({ 5, 6, 7, 8 }, (got({ mine }, { 5, 6, 7, 8 })))
+    assert.same({ 1, "a", 3 }, mine)
+  end)
+end)
+
 describe("a task", function()
   it("is taken, begun and done; its values and its result travel", function()
     local p = pool(1)

@@ -13,9 +13,9 @@
  *
  *   core.room(n) -> {n = n}, with room for n elements
  *   core.slice(list, first, n) -> {n = n, list[first], ...}, n of them
- *   core.part(list, first, n) -> the same, to be sent and for nothing else: as
- *       a rule no copy. It arrives as a list without n
- *   core.place(values, n, into, first)   its first n values, from into[first] on
+ *   core.part(list, first, n, [at]) -> the same, to be sent and for nothing else:
+ *       as a rule no copy. It arrives as a list without n; with `at`, in the list
+ *       that core.task_got has for it, from element `at` on
  *
  * SPDX-License-Identifier: MIT */
 #include "../base/clock.h"
@@ -163,20 +163,9 @@ static int core_part(lua_State *L)
 		lua_pop(L, 1);
 		return core_slice(L);
 	}
-	mp_stretch_push(L, 1, luaL_checkinteger(L, 2), luaL_checkinteger(L, 3));
+	mp_stretch_push(L, 1, (mp_stretch){ luaL_checkinteger(L, 2), luaL_checkinteger(L, 3),
+	                                    luaL_optinteger(L, 4, 0) });
 	return 1;
-}
-
-static int core_place(lua_State *L)
-{
-	lua_Integer n = luaL_checkinteger(L, 2), first = luaL_checkinteger(L, 4);
-	luaL_checktype(L, 1, LUA_TTABLE);
-	luaL_checktype(L, 3, LUA_TTABLE);
-	for (lua_Integer i = 0; i < n; i++) {
-		lua_rawgeti(L, 1, i + 1);
-		lua_rawseti(L, 3, first + i);
-	}
-	return 0;
 }
 
 void mp_open_chunk(lua_State *L)
@@ -188,7 +177,6 @@ void mp_open_chunk(lua_State *L)
 		{ "room", core_room },
 		{ "slice", core_slice },
 		{ "part", core_part },
-		{ "place", core_place },
 		{ NULL, NULL }
 	};
 	lua_getfield(L, -1, "core");

@@ -175,16 +175,30 @@ void mp_message_hold(lua_State *L, const mp_in *in, bool held)
 		lua_error(L);
 }
 
+/* into: as in mp_decode_into, or 0. */
+static int decode(lua_State *L, mp_state *st, const void *data, size_t len, int into,
+                  const char *call)
+{
+	return into ? mp_decode_into(L, st->codec, data, len, 0, into, call)
+	            : mp_decode(L, st->codec, data, len, 0, call);
+}
+
+static int read_into(lua_State *L, mp_state *st, const mp_in *in, bool held, int into,
+                     const char *call)
+{
+	if (!in->nhandles)
+		return decode(L, st, in->data, in->len, into, call);
+	mp_message_hold(L, in, held);
+	int keep = lua_gettop(L);
+	int n = decode(L, st, in->data, in->len, into, call);
+	lua_remove(L, keep);
+	return n;
+}
+
 int mp_message_read(lua_State *L, mp_state *st, const mp_in *in, bool held,
                     const char *call)
 {
-	if (!in->nhandles)
-		return mp_decode(L, st->codec, in->data, in->len, 0, call);
-	mp_message_hold(L, in, held);
-	int keep = lua_gettop(L);
-	int n = mp_decode(L, st->codec, in->data, in->len, 0, call);
-	lua_remove(L, keep);
-	return n;
+	return read_into(L, st, in, held, 0, call);
 }
 
 typedef struct opening {
@@ -193,21 +207,24 @@ typedef struct opening {
 	const char *call;
 } opening;
 
+/* (opening, [list]) */
 static int open_protected(lua_State *L)
 {
 	opening *o = lua_touserdata(L, 1);
-	return mp_message_read(L, o->st, o->in, !o->in->leased, o->call);
+	return read_into(L, o->st, o->in, !o->in->leased, lua_gettop(L) == 2 ? 2 : 0, o->call);
 }
 
 /* Decoding may raise, and this one has something to give back. A leased one is
  * finished by task_done: no finalizer may call that while it is read. */
-static int open_shared(lua_State *L, mp_state *st, mp_in *in, const char *call)
+static int open_shared(lua_State *L, mp_state *st, mp_in *in, int into, const char *call)
 {
 	opening o = { st, in, call };
 	int top = lua_gettop(L);
 	lua_pushcfunction(L, open_protected);
 	lua_pushlightuserdata(L, &o);
-	int status = mp_message_pcall(L, 1, LUA_MULTRET, in->leased);
+	if (into)
+		lua_pushvalue(L, into);
+	int status = mp_message_pcall(L, into ? 2 : 1, LUA_MULTRET, in->leased);
 	mp_in_done(st->me, in);
 	if (status != LUA_OK)
 		return lua_error(L);
@@ -217,20 +234,25 @@ static int open_shared(lua_State *L, mp_state *st, mp_in *in, const char *call)
 /* Up to here copying the bytes aside is cheaper than a protected call. */
 #define ASIDE 1024
 
-static int open_aside(lua_State *L, mp_state *st, mp_in *in, const char *call)
+static int open_aside(lua_State *L, mp_state *st, mp_in *in, int into, const char *call)
 {
 	unsigned char copy[ASIDE];
 	size_t len = in->len;
 	memcpy(copy, in->data, len);
 	mp_in_done(st->me, in);
-	return mp_decode(L, st->codec, copy, len, 0, call);
+	return decode(L, st, copy, len, into, call);
+}
+
+int mp_message_open_into(lua_State *L, mp_state *st, mp_in *in, int into, const char *call)
+{
+	if (in->nhandles || in->len > ASIDE)
+		return open_shared(L, st, in, into, call);
+	if (in->block)
+		return open_aside(L, st, in, into, call);
+	return decode(L, st, in->data, in->len, into, call);
 }
 
 int mp_message_open(lua_State *L, mp_state *st, mp_in *in, const char *call)
 {
-	if (in->nhandles || in->len > ASIDE)
-		return open_shared(L, st, in, call);
-	if (in->block)
-		return open_aside(L, st, in, call);
-	return mp_decode(L, st->codec, in->data, in->len, 0, call);
+	return mp_message_open_into(L, st, in, 0, call);
 }

@@ -28,6 +28,10 @@ int mp_message_make_task(lua_State *L, mp_state *st, uint64_t id, int first, int
  * that raises (a leased one stays in work). Returns how many values. */
 int mp_message_open(lua_State *L, mp_state *st, mp_in *in, const char *call);
 
+/* The same with a list, at stack index into, for a stretch in it: see
+ * mp_decode_into. */
+int mp_message_open_into(lua_State *L, mp_state *st, mp_in *in, int into, const char *call);
+
 /* The same, but the caller finishes it, or keeps it (a lease). held: my
  * holder bits of the handles it lists are set already. */
 int mp_message_read(lua_State *L, mp_state *st, const mp_in *in, bool held,

@@ -7,13 +7,15 @@
  *
  *   core.task_put(T, call, id, timeout, …) -> its bytes | nil, "timeout" |
  *                             nil, "closed"; call is named in errors
- *   core.task_got(R, process, timeout, [f, x]) -> id, values… | id, "undecodable", text
+ *   core.task_got(R, process, timeout, [f, x], [lists]) -> id, values… | id, "undecodable", text
  *                             | nil, "timeout" | nil, "closed" | nil, "lost":
  *                             the process (nil: none) has ended, and nothing is
  *                             left in R | nil, "again": a signal's handler ran,
  *                             and may have taken what was waited for. With f,
  *                             what there is becomes f(x, id, …), which is
- *                             returned; no handler runs before or in that
+ *                             returned; no handler runs before or in that.
+ *                             lists[id] is where a part with a place goes (see
+ *                             core.part)
  *   core.task_withdraw(T, id, [most]) -> how many tasks with this id were taken out
  *   core.task_condemn(board, k, id, [late]) -> boolean: worker k, which runs this
  *                             task, will not hand it over; late: if its time is over
@@ -114,7 +116,7 @@ typedef struct reading {
 static int open_protected(lua_State *L)
 {
 	reading *r = lua_touserdata(L, 1);
-	return mp_message_open(L, r->st, r->in, mp_task_pool);
+	return mp_message_open_into(L, r->st, r->in, lua_istable(L, 2) ? 2 : 0, mp_task_pool);
 }
 
 static int read_protected(lua_State *L)
@@ -129,7 +131,8 @@ bool mp_task_decode(lua_State *L, mp_state *st, mp_in *in, bool leased)
 	reading r = { st, in };
 	lua_pushcfunction(L, leased ? read_protected : open_protected);
 	lua_pushlightuserdata(L, &r);
-	if (lua_pcall(L, 1, LUA_MULTRET, 0) == LUA_OK)
+	lua_rotate(L, -3, -1);
+	if (lua_pcall(L, 2, LUA_MULTRET, 0) == LUA_OK)
 		return true;
 	if (mp_is_interrupt(L, -1))
 		mp_pass_interrupt(L);
@@ -235,7 +238,7 @@ static int core_task_got(lua_State *L)
 	                      : mp_task_ref(L, 2, MP_T_PROCESS, call, "the process")->body;
 	int64_t deadline = mp_arg_timeout(L, 3, call);
 	mp_in in;
-	lua_settop(L, 5);
+	lua_settop(L, 6);
 	int rc = get(L, r, p, deadline, call, &in);
 	mp_bell_settle(st->me, r->h);
 	if (rc == MP_EOF)
@@ -245,7 +248,12 @@ static int core_task_got(lua_State *L)
 	if (rc != MP_OK)
 		return mp_fail(L, rc == MP_EMPTY ? MP_TIMEOUT : rc, call);
 	int top = lua_gettop(L);
-	lua_pushinteger(L, mp_task_take_id(&in));
+	int64_t id = mp_task_take_id(&in);
+	lua_pushinteger(L, id);
+	if (lua_istable(L, 6))
+		lua_rawgeti(L, 6, id);
+	else
+		lua_pushnil(L);
 	if (!mp_task_decode(L, st, &in, false)) {
 		lua_pushliteral(L, "undecodable");
 		lua_insert(L, -2);

@@ -24,8 +24,9 @@ int64_t mp_task_take_id(mp_in *in);
  * mp_message_room. */
 int mp_task_make(lua_State *L, mp_ref *r, int64_t id, int first, int n, int64_t deadline,
                  const char *call, mp_out *out);
-/* Pushes a message's values; or false, and why there are none. leased: it stays
- * the queue's. */
+/* Takes a list for a stretch (mp_decode_into), or nil, off the stack and pushes a
+ * message's values; or false, and why there are none. leased: it stays the
+ * queue's. */
 bool mp_task_decode(lua_State *L, mp_state *st, mp_in *in, bool leased);
 
 #endif

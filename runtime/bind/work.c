@@ -170,6 +170,7 @@ static int core_task_take(lua_State *L)
 	lua_pushinteger(L, in.label);
 	if (!in.label && in.tries > most)
 		return 3;
+	lua_pushnil(L);
 	if (!mp_task_decode(L, w->st, &in, true)) {
 		lua_pushinteger(L, -(lua_Integer)in.tries);
 		lua_replace(L, 2);

@@ -67,6 +67,12 @@ void mp_encode(lua_State *L, mp_codec *c, int first, int n, const char *call, mp
  * allocates more than the input justifies. */
 int mp_decode(lua_State *L, mp_codec *c, const void *data, size_t len, int flags, const char *call);
 
+/* The same; if one of the values is a stretch with a place, its
+ * elements go there in the list at stack index into, and it is that list. What
+ * of a message that is refused was read before stays in it. */
+int mp_decode_into(lua_State *L, mp_codec *c, const void *data, size_t len, int flags,
+                   int into, const char *call);
+
 /* The same, but bytes that are no message, or that hold what flags refuse,
  * give -1 and the reason on top of the stack. Still raises for want of memory
  * and whatever push_handle raises. */

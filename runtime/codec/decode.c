@@ -29,6 +29,7 @@ typedef enum part { ROOT, ELEMENT, KEY, VALUE, METATABLE, UPVALUE } part;
 
 typedef struct frame {
 	uint64_t i, n;   /* elements or upvalues: there are, there will be */
+	int64_t at;      /* elements go behind so many others */
 	uint8_t part;
 	uint8_t pairs;   /* has pairs */
 	uint8_t meta;    /* has a metatable */
@@ -43,6 +44,7 @@ typedef struct decoder {
 	const uint8_t *p, *end, *data;
 	int flags;
 	int base;             /* of the reserved slots */
+	int into;             /* list for a stretch; 0: none */
 	size_t budget;        /* table slots that may still be announced */
 	frame *frames;
 	size_t nframes, capframes;
@@ -206,7 +208,7 @@ static outcome read_run(decoder *d, int integers)
 	if ((size_t)n << log > left(d))
 		return truncated(d);
 	frame *f = &d->frames[d->nframes - 1];
-	lua_Integer first = (lua_Integer)f->i + 1;
+	lua_Integer first = f->at + (lua_Integer)f->i + 1;
 	if (integers)
 		mp_run_read_integers(d->L, d->p, log, n, first);
 	else
@@ -256,6 +258,31 @@ static outcome read_table(decoder *d, uint64_t off, int shared, int meta)
 		return BAD;
 	f->pairs = hash > 0;
 	f->meta = (uint8_t)meta;
+	return OPENED;
+}
+
+/* Only a value of the message itself can go into the receiver's list, and only
+ * one: else what is read of one could be overwritten. */
+static outcome read_stretch(decoder *d)
+{
+	uint64_t n, at;
+	if (!read_varint(d, &n) || !read_varint(d, &at))
+		return truncated(d);
+	if (at > INT64_MAX / 2)
+		return malformed(d);
+	if (d->into && d->nframes == 1) {
+		lua_pushvalue(d->L, d->into);
+		d->into = 0;
+	} else {
+		lua_createtable(d->L, announced(d, n), 0);
+		at = 0;
+	}
+	if (n == 0)
+		return PUSHED;
+	frame *f = open_frame(d, ELEMENT, n);
+	if (!f)
+		return BAD;
+	f->at = (int64_t)at;
 	return OPENED;
 }
 
@@ -424,6 +451,8 @@ static outcome read_plain(decoder *d, uint8_t tag)
 	case W_INTS:
 	case W_FLOATS:
 		return read_run(d, tag == W_INTS);
+	case W_STRETCH:
+		return read_stretch(d);
 	default:
 		return malformed(d);
 	}
@@ -484,7 +513,7 @@ static inline outcome attach(decoder *d)
 	frame *f = &d->frames[d->nframes - 1];
 	switch (f->part) {
 	case ELEMENT:
-		lua_rawseti(L, -2, (lua_Integer)++f->i);
+		lua_rawseti(L, -2, f->at + (lua_Integer)++f->i);
 		return f->i == f->n ? next_part(d, f) : OPENED;
 	case KEY:
 		if (!is_key(L))
@@ -566,7 +595,7 @@ static outcome read_message(decoder *d, uint64_t *n)
 	return d->p == d->end ? PUSHED : malformed(d);
 }
 
-static int decode(lua_State *L, mp_codec *c, const uint8_t *data, size_t len, int flags)
+static int decode(lua_State *L, mp_codec *c, const uint8_t *data, size_t len, int flags, int into)
 {
 	decoder d;
 	uint64_t n;
@@ -576,6 +605,7 @@ static int decode(lua_State *L, mp_codec *c, const uint8_t *data, size_t len, in
 	d.p = d.data = data;
 	d.end = data + len;
 	d.flags = flags;
+	d.into = into;
 	d.budget = len;
 	d.frames = d.local_frames;
 	d.capframes = LOCAL_FRAMES;
@@ -630,7 +660,16 @@ int mp_decode_try(lua_State *L, mp_codec *c, const void *data, size_t len, int f
 {
 	if (decode_scalar(L, data, len))
 		return 1;
-	return decode(L, c, data, len, flags);
+	return decode(L, c, data, len, flags, 0);
+}
+
+int mp_decode_into(lua_State *L, mp_codec *c, const void *data, size_t len, int flags,
+                   int into, const char *call)
+{
+	int n = decode(L, c, data, len, flags, into);
+	if (n < 0)
+		return luaL_error(L, "%s: %s", call, lua_tostring(L, -1));
+	return n;
 }
 
 int mp_decode(lua_State *L, mp_codec *c, const void *data, size_t len, int flags, const char *call)

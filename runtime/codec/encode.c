@@ -379,11 +379,11 @@ static outcome enter_stretch(encoder *e, const mp_stretch *s)
 		luaL_error(L, "%s: out of memory", e->at.call);
 	f->first = s->first;
 	f->n = (uint64_t)s->n;
-	lua_getiuservalue(L, -1, 1);
-	lua_replace(L, -2);
-	put_byte(e, W_TABLE);
+	put_byte(e, s->at > 0 ? W_STRETCH : W_TABLE);
 	put_varint(e, f->n);
-	put_byte(e, 0);
+	put_varint(e, s->at > 0 ? (uint64_t)s->at - 1 : 0);  /* or: no pairs */
+	lua_getiuservalue(L, -1, 1);
+	lua_replace(L, -2);  /* now nothing may keep the stretch */
 	lua_pushnil(L);
 	return DESCEND;
 }

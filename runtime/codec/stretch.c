@@ -5,11 +5,11 @@
 
 static const char key = 0;  /* its address is the registry key of the metatable */
 
-void mp_stretch_push(lua_State *L, int list, lua_Integer first, lua_Integer n)
+void mp_stretch_push(lua_State *L, int list, mp_stretch which)
 {
 	list = lua_absindex(L, list);
 	mp_stretch *s = lua_newuserdatauv(L, sizeof *s, 1);
-	*s = (mp_stretch){ first, n };
+	*s = which;
 	lua_pushvalue(L, list);
 	lua_setiuservalue(L, -2, 1);
 	if (lua_rawgetp(L, LUA_REGISTRYINDEX, &key) == LUA_TNIL) {

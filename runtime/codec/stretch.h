@@ -12,11 +12,12 @@
 
 typedef struct mp_stretch {
 	lua_Integer first, n;
+	lua_Integer at;  /* the element that the first will be, with mp_decode_into; 0: any */
 } mp_stretch;
 
-/* Pushes list[first] to list[first + n - 1] as a stretch. It is of the list as
- * it will be when it is sent. */
-void mp_stretch_push(lua_State *L, int list, lua_Integer first, lua_Integer n);
+/* Pushes a stretch: n elements from list[first] on. It is of the list as it
+ * will be when it is sent. */
+void mp_stretch_push(lua_State *L, int list, mp_stretch which);
 
 /* The stretch at idx, or NULL: it is something else. Makes no Lua object. */
 const mp_stretch *mp_stretch_test(lua_State *L, int idx);

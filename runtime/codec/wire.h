@@ -46,6 +46,8 @@ enum {
 	W_UPREF,                /* varint offset of a function, u8: shares that upvalue */
 	W_INTS,                 /* so many elements of a table at once: see run.h */
 	W_FLOATS,
+	W_STRETCH,              /* varint n, at; n values: elements at + 1, ... of a list
+	                         * that the receiver may have for them: see mp_decode_into */
 
 	W_SHARED = 0x20,        /* the shared bit of those below */
 	W_STR8 = 0x90,          /* u8 length, bytes */

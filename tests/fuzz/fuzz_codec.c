@@ -3,7 +3,7 @@
  *
  * Functions are refused all along: Lua itself does not withstand arbitrary
  * bytecode, so only the refusal can be tested. The first byte of an input
- * says whether handles are allowed.
+ * says whether handles are allowed, and whether there is a list for a stretch.
  *
  *   clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined
  *     -Iruntime/codec -I/usr/include/lua5.4 tests/fuzz/fuzz_codec.c
@@ -47,6 +47,7 @@ typedef struct input {
 	const uint8_t *data;
 	size_t size;
 	int flags;
+	int into;
 } input;
 
 static void *flatten(const mp_encoded *m)
@@ -89,9 +90,14 @@ static int check(lua_State *L)
 	const input in = *(const input *)lua_touserdata(L, 1);
 	mp_codec *c = mp_codec_of(L, &hooks);
 	lua_settop(L, 0);
-	int n = mp_decode_try(L, c, in.data, in.size, in.flags);
-	if (n < 0)
+	int n;
+	if (in.into) {
+		lua_createtable(L, 2, 0);
+		n = mp_decode_into(L, c, in.data, in.size, in.flags, 1, "fuzz");
+		lua_remove(L, 1);
+	} else if ((n = mp_decode_try(L, c, in.data, in.size, in.flags)) < 0) {
 		return 0;
+	}
 	lua_pushcfunction(L, again);
 	lua_insert(L, 1);
 	if (lua_pcall(L, n, LUA_MULTRET, 0) != LUA_OK)
@@ -112,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	input in = { data + 1, size - 1,
-	             MP_CODEC_NO_FUNCTIONS | (data[0] & 1 ? MP_CODEC_NO_HANDLES : 0) };
+	             MP_CODEC_NO_FUNCTIONS | (data[0] & 1 ? MP_CODEC_NO_HANDLES : 0), data[0] & 2 };
 	lua_pushcfunction(L, check);
 	lua_pushlightuserdata(L, &in);
 	if (lua_pcall(L, 1, 0, 0) != LUA_OK)

@@ -18,10 +18,11 @@ local seeds = {
   { { [1] = 1, [2] = 2, [4] = 4, [1.5] = "f", [true] = false } },
   { { 1, 2, 3, 4, 5 }, { 300, 1, 2, -300 }, { 1 << 20, 1, 2, 3 }, { math.mininteger, 1, 2, 3 } },
   { { 0.5, -0.0, 0 / 0, 1e300, 1, 2, 3, 4, "s", 5, 6, 7, 8, n = 13 }, shared },
+  { mp.core.part({ 1, 2, 3, 4, 5, "x" }, 1, 6, 3), mp.core.part({ shared }, 1, 1, 1) },
 }
 
 for i, values in ipairs(seeds) do
   local f = assert(io.open(("%s/seed%02d"):format(folder, i), "wb"))
-  f:write("\1", mp.pack(table.unpack(values, 1, values.n or #values)))
+  f:write("\3", mp.pack(table.unpack(values, 1, values.n or #values)))
   f:close()
 end

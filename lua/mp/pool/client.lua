@@ -6,6 +6,7 @@
 --   job:fail(e)         the pool is broken or ended: nothing will come
 --   job.feeds           true: it sends more tasks later (lazily); then
 --   job:feed_all()      it sends the rest
+--   job.values          a list that its results go into as they are read (core.part)
 -- It is in client.jobs[id] until it is over (client:forget). job.bytes is the
 -- length of its messages that nobody has answered; of a map, job.out says how
 -- many items are in these, and job.sending how many are in the next.
@@ -63,7 +64,7 @@ function Client.new(o)
   local self = setmetatable({ name = o.name, kind = o.kind, size = o.processes,
     demand = o.demand, target = o.demand and 0 or o.processes, jobs = {}, awaited = 0,
     foreign = false, broken = false, terminated = false, closed = false, ended = false,
-    next_id = 0, workers = {}, deaths = {}, exits = { n = 0 } }, Client)
+    next_id = 0, lists = {}, workers = {}, deaths = {}, exits = { n = 0 } }, Client)
   self.spec = {
     name = o.name, kind = o.kind, tasks = core.link(0, "tasks"), results = core.link(0, "results"),
     control = mp.Queue(), codes = mp.Dict(),
@@ -92,7 +93,7 @@ function Client:add(job, odd)
   self.next_id = id
   if odd then id = id + 1 end
   job.id, job.bytes = id, 0
-  self.jobs[id] = job
+  self.jobs[id], self.lists[id] = job, job.values
   self.awaited = self.awaited + 1
   return id
 end
@@ -100,7 +101,7 @@ end
 function Client:forget(job)
   local id = job.id
   if self.jobs[id] ~= job then return end
-  self.jobs[id] = nil
+  self.jobs[id], self.lists[id] = nil, nil
   self.awaited = self.awaited - 1
   self:answered(job, job.bytes)
   if self.deaths[id] then self.deaths[id] = nil end
@@ -287,7 +288,7 @@ end
 -- Everything that is there.
 function Client:take_in()
   local results = self.results
-  repeat local more = got(results, nil, 0, dispatch, self) until not more
+  repeat local more = got(results, nil, 0, dispatch, self, self.lists) until not more
 end
 
 -- A worker died, and its supervisor, perhaps before it could say so.
@@ -353,7 +354,7 @@ end
 -- in, ends the wait, too.
 function Client:await(timeout)
   if self.ended then return false end
-  local ok, why = got(self.results, self.supervisor, timeout, dispatch, self)
+  local ok, why = got(self.results, self.supervisor, timeout, dispatch, self, self.lists)
   if ok then
     self:take_in()
   elseif why == "lost" then

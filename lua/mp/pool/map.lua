@@ -190,10 +190,7 @@ function Map:result(first, n, ns, values, errors, slow, slow_n, slow_ns)
   self.client.stats:add_items(ns, self, first, n - lost_of(errors, n), slow, slow_n, slow_ns)
   local lost = {}
   if lost_of(errors, n) == 0 then self.client:survived(self, first) end
-  if not errors then
-    core.place(values, n, self.values, first)
-    return self:one_done(n)
-  end
+  if not errors then return self:one_done(n) end  -- the values are in their places
   for i = 1, n do
     local e = errors[i]
     if e == LOST then
@@ -201,8 +198,6 @@ function Map:result(first, n, ns, values, errors, slow, slow_n, slow_ns)
     elseif e then
       self.client.stats:add_failed(1)
       self:set_error(first + i - 1, remote.new(e))
-    else
-      self:set(first + i - 1, values[i])
     end
   end
   self:one_done(n - #lost)

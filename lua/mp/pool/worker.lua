@@ -225,7 +225,7 @@ end
 -- Of a chunk, n items are done. Returns their values, to be sent, the errors,
 -- and which was the slowest.
 local function outcome(c, n)
-  return core.part(c.values, 1, n), c.errors, c.slow, c.slow_n, c.slow_ns
+  return core.part(c.values, 1, n, c.first), c.errors, c.slow, c.slow_n, c.slow_ns
 end
 
 local function account(c, n)
