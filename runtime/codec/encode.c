@@ -176,12 +176,12 @@ static inline uint8_t *write_number(lua_State *L, int idx, uint8_t *p)
 	return p + 1 + sizeof x;
 }
 
-/* Writes the value at idx if it needs no frame. */
-static inline int leaf(encoder *e, int idx)
+/* Writes the value at idx, of this type, if it needs no frame. */
+static inline int typed_leaf(encoder *e, int idx, int type)
 {
 	lua_State *L = e->L;
 	uint8_t *p;
-	switch (lua_type(L, idx)) {
+	switch (type) {
 	case LUA_TSTRING:
 		put_string(e, idx);
 		return 1;
@@ -203,6 +203,11 @@ static inline int leaf(encoder *e, int idx)
 	default:
 		return 0;
 	}
+}
+
+static inline int leaf(encoder *e, int idx)
+{
+	return typed_leaf(e, idx, lua_type(e->L, idx));
 }
 
 /* --- tables, functions, handles ----------------------------------------- */
@@ -538,11 +543,13 @@ static outcome step_table(encoder *e, mp_frame *f)
 	}
 	int more = lua_next(L, -2);
 	while (more) {
-		if (f->step == MP_RUN && lua_type(L, -1) == LUA_TNUMBER && continues_run(L, -2, f)) {
+		int type = lua_type(L, -1);
+		if (type == LUA_TNUMBER && f->step == MP_RUN && f->n >= MP_RUN_MIN
+		    && continues_run(L, -2, f)) {
 			more = put_run(e, f);
 			continue;
 		}
-		if (!put_key(e, f) || !leaf(e, -1))
+		if (!put_key(e, f) || !typed_leaf(e, -1, type))
 			return DESCEND;
 		lua_pop(L, 1);
 		more = lua_next(L, -2);
@@ -577,12 +584,13 @@ static outcome step_stretch(encoder *e, mp_frame *f)
 {
 	lua_State *L = e->L;
 	while (f->i < f->n) {
-		if (lua_rawgeti(L, f->base, f->first + (lua_Integer)f->i) == LUA_TNUMBER) {
+		int type = lua_rawgeti(L, f->base, f->first + (lua_Integer)f->i);
+		if (type == LUA_TNUMBER) {
 			put_stretch_run(e, f);
 			continue;
 		}
 		f->i++;
-		if (!leaf(e, -1)) {
+		if (!typed_leaf(e, -1, type)) {
 			lua_pushinteger(L, (lua_Integer)f->i);
 			lua_replace(L, f->base + 1);
 			return DESCEND;
