@@ -7,39 +7,17 @@
 
 local mp = require "mp"
 local support = require "tests.support"
+local pools = require "tests.pools"
+
+local square, numbers, squares = pools.square, pools.numbers, pools.squares
+local gone, end_pools = pools.gone, pools.end_all
+
+local function full(p, n) return pools.full(p, n, "pid") end
 
 local ASAN = support.mode == "asan"  -- it has a handler of its own for SIGSEGV
 
-local pools = {}
-
-local function end_pools()
-  for i = #pools, 1, -1 do
-    getmetatable(pools[i]).__close(pools[i])
-    pools[i] = nil
-  end
-  support.clean()
-end
-
 local function kill(pid, signal)
   os.execute(("kill -%s %s 2>/dev/null"):format(signal or "KILL", pid))
-end
-
--- Is it there, and not only as a zombie?
-local function alive(pid)
-  local file = io.open(("/proc/%d/stat"):format(pid))
-  if not file then return false end
-  local state = (file:read "a" or ""):match "%) (%a)"
-  file:close()
-  return state ~= nil and state ~= "Z" and state ~= "X"
-end
-
-local function gone(pids)
-  support.eventually(function()
-    for _, pid in ipairs(pids) do
-      if alive(pid) then return false end
-    end
-    return true
-  end, "their end")
 end
 
 local function supervisor(name)
@@ -59,34 +37,6 @@ local function kill_supervisor(p, name)
   end, "another supervisor")
 end
 
-local function pids_of(p)
-  local pids = {}
-  for _, w in ipairs(p:stats().workers) do pids[#pids + 1] = w.pid end
-  return pids
-end
-
--- When all its workers are ready.
-local function full(p, n)
-  local pids
-  support.eventually(function()
-    pids = pids_of(p)
-    return #pids == n
-  end, n .. " workers")
-  return pids
-end
-
-local function square(i) return i * i end
-local function numbers(n)
-  local list = {}
-  for i = 1, n do list[i] = i end
-  return list
-end
-local function squares(n)
-  local list = { n = n }
-  for i = 1, n do list[i] = i * i end
-  return list
-end
-
 local function lost(future, exitcode)
   local e = future:exception(30)
   assert.equal("WorkerLost", e.name, tostring(e))
@@ -98,21 +48,7 @@ end
 for _, kind in ipairs { "process", "thread" } do
 local processes = kind == "process"
 local title = " with workers of kind " .. kind
-
--- A pool that ends with the test.
-local function pool(options)
-  local o = type(options) == "table" and options or { options }
-  o.kind = kind
-  local p = mp.Pool(o)
-  pools[#pools + 1] = p
-  return p
-end
-
-local function executor(options)
-  local ex = mp[processes and "ProcessPoolExecutor" or "ThreadPoolExecutor"](options)
-  pools[#pools + 1] = ex
-  return ex
-end
+local pool, executor = pools.of(kind)
 
 -- In a task: the worker ends itself, and with which exit code.
 local function die(signal)

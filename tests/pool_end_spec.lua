@@ -5,55 +5,10 @@
 
 local mp = require "mp"
 local support = require "tests.support"
+local pools = require "tests.pools"
 
-local pools = {}
-
-local function end_pools()
-  for i = #pools, 1, -1 do
-    getmetatable(pools[i]).__close(pools[i])
-    pools[i] = nil
-  end
-  support.clean()
-end
-
-local function square(i) return i * i end
-local function numbers(n)
-  local list = {}
-  for i = 1, n do list[i] = i end
-  return list
-end
-local function squares(n)
-  local list = { n = n }
-  for i = 1, n do list[i] = i * i end
-  return list
-end
-
-local function forever() while true do mp.sleep(60) end end
-
--- In a task: takes no notice of being asked to end.
-local function stubborn(running)
-  mp.on_signal("TERM", function() end)
-  running:put(mp.getpid())
-  while true do mp.sleep(60) end
-end
-
--- Is it there, and not only as a zombie?
-local function alive(pid)
-  local file = io.open(("/proc/%d/stat"):format(pid))
-  if not file then return false end
-  local state = (file:read "a" or ""):match "%) (%a)"
-  file:close()
-  return state ~= nil and state ~= "Z" and state ~= "X"
-end
-
-local function gone(pids)
-  support.eventually(function()
-    for _, pid in ipairs(pids) do
-      if alive(pid) then return false end
-    end
-    return true
-  end, "their end")
-end
+local square, numbers, squares = pools.square, pools.numbers, pools.squares
+local forever, stubborn, gone, end_pools = pools.forever, pools.stubborn, pools.gone, pools.end_all
 
 -- Threads and descriptors of this process.
 local function entries(folder)
@@ -67,43 +22,9 @@ for _, kind in ipairs { "process", "thread" } do
 local processes = kind == "process"
 local live = processes and mp.active_children or mp.active_threads
 local title = " with workers of kind " .. kind
+local pool, executor, script = pools.of(kind)
 
--- A pool that ends with the test.
-local function pool(options)
-  local o = type(options) == "table" and options or { options }
-  o.kind = kind
-  local p = mp.Pool(o)
-  pools[#pools + 1] = p
-  return p
-end
-
-local function executor(options)
-  local ex = mp[processes and "ProcessPoolExecutor" or "ThreadPoolExecutor"](options)
-  pools[#pools + 1] = ex
-  return ex
-end
-
--- The numbers of those that live.
-local function numbers_of(p)
-  local list = {}
-  for _, w in ipairs(p:stats().workers) do list[#list + 1] = w.pid and w.number end
-  return list
-end
-
--- When all its workers are ready.
-local function full(p, n)
-  local list
-  support.eventually(function()
-    list = numbers_of(p)
-    return #list == n
-  end, n .. " workers")
-  return list
-end
-
--- A script's text, in which KIND is the kind.
-local function script(text)
-  return support.script((text:gsub("KIND", ("kind = %q"):format(kind))), "s.lua")
-end
+local function full(p, n) return pools.full(p, n, "number") end
 
 describe("nesting" .. title, function()
   after_each(end_pools)

@@ -5,20 +5,9 @@
 
 local mp = require "mp"
 local support = require "tests.support"
+local pools = require "tests.pools"
 
-local function square(i) return i * i end
-
-local function numbers(n)
-  local list = {}
-  for i = 1, n do list[i] = i end
-  return list
-end
-
-local function squares(n)
-  local list = { n = n }
-  for i = 1, n do list[i] = i * i end
-  return list
-end
+local square, numbers, squares = pools.square, pools.numbers, pools.squares
 
 for kind, other in pairs { process = "thread", thread = "process" } do
 describe("pools of kind " .. kind, function()

@@ -48,10 +48,6 @@ core.stays(Client, "a Pool or what belongs to it", "; send what its tasks return
 
 -- making -------------------------------------------------------------------------------
 
-local function me()
-  return core.actor()
-end
-
 function Client:start_supervisor(adopted)
   local kind = self.kind == "thread" and mp.Thread or mp.Process
   self.supervisor = kind { target = supervisor.main, args = { self.spec, self.target, adopted },
@@ -68,7 +64,7 @@ function Client.new(o)
   self.spec = {
     name = o.name, kind = o.kind, tasks = core.link(0, "tasks"), results = core.link(0, "results"),
     control = mp.Queue(), codes = mp.Dict(),
-    board = board.new(math.max(o.processes, o.most)), creator = me(),
+    board = board.new(math.max(o.processes, o.most)), creator = core.actor(),
     initializer = o.initializer, initargs = o.initargs, on_exit = o.on_exit,
     maxtasks = o.maxtasksperchild, max_memory = o.max_memory,
     repeats = o.on_death == "retry" and math.max(3, o.retries) or 0,
