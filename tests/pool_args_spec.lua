@@ -48,6 +48,20 @@ describe("Pool of kind " .. kind .. ":", function()
       assert.same({ 8, 9, n = 2 }, pool:map(f, { 1, 2 }))
     end)
 
+    it("are closures; what a task makes of its upvalues, the next does not see", function()
+      local p <close> = mp.Pool { 1, kind = kind }
+      local n, list = 0, {}
+      local function count() n = n + 1 return n end
+      local function collect(x) list[#list + 1] = x return #list end
+      local function both() return count() + collect(1) end
+      for _ = 1, 6 do
+        assert.same({ 1, 1, 2 }, { p:apply(count), p:apply(collect, { 7 }), p:apply(both) })
+      end
+      n = 10
+      assert.equal(11, p:apply(count))
+      assert.equal(11, p:apply(count))
+    end)
+
     it("are recursive and anonymous functions, and each other's upvalues", function()
       local fact
       function fact(x) return x < 2 and 1 or x * fact(x - 1) end

@@ -98,6 +98,47 @@ function Worker:code(code)
   return f
 end
 
+local function is_module(t)
+  for _, module in pairs(package.loaded) do
+    if t == module then return true end
+  end
+  return t == _G
+end
+
+-- The upvalues of f, to be put back; false: some can change from inside.
+local function upvalues(f)
+  local list = { n = 0 }
+  for i = 1, 255 do
+    local name, value = debug.getupvalue(f, i)
+    if not name then return list end
+    local kind = type(value)
+    if (kind == "table" and not is_module(value))
+       or (kind == "function" and value ~= f and debug.getinfo(value, "S").what ~= "C") then
+      return false
+    end
+    list.n = i
+    list[i] = value
+  end
+  return list
+end
+
+-- The same for a single task: with its upvalues as they were at the submit,
+-- whatever tasks before have made of them.
+function Worker:fresh(code)
+  local f = self:code(code)
+  if type(code) ~= "number" or type(f) ~= "function" then return f end
+  local values = self.upvalues[f]
+  if values == nil then
+    values = upvalues(f)
+    self.upvalues[f] = values
+    return f
+  elseif values then
+    for i = 1, values.n do debug.setupvalue(f, i, values[i]) end
+    return f
+  end
+  return self.codes:get(code) or f
+end
+
 -- May what a dead worker had begun so often be begun again?
 function Worker:may_repeat(id, times, retries)
   local allowed = math.max(retries or 0, self.repeats)
@@ -133,7 +174,7 @@ function Worker:task(id, label, code, timeout, retries, ...)
   end
   local tries = retries or 0
   self:begin(label + 1, timeout)
-  local found, f = pcall(self.code, self, code)
+  local found, f = pcall(self.fresh, self, code)
   if not found then return fail(self, 0, { message = f, traceback = "" }) end
   for try = label + 1, math.max(tries, label) + 1 do
     if try > label + 1 then self:begin(try, timeout) end
@@ -423,7 +464,7 @@ core.forked[#core.forked + 1] = function() mp.worker = nil end
 function M.main(spec, number)
   local me = core.actor()
   local self = setmetatable({ number = number, name = me.name, pid = mp.getpid(), count = 0,
-    cache = {}, cached = 0, tasks = spec.tasks, results = spec.results, codes = spec.codes,
+    cache = {}, cached = 0, upvalues = setmetatable({}, { __mode = "k" }), tasks = spec.tasks, results = spec.results, codes = spec.codes,
     control = spec.control, maxtasks = spec.maxtasks, max_memory = spec.max_memory,
     repeats = spec.repeats }, Worker)
   require("mp.pool.depth").enter(spec)
