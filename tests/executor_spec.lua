@@ -29,7 +29,8 @@ local function count(set)
   return n
 end
 
-for kind, name in pairs { process = "ProcessPoolExecutor", thread = "ThreadPoolExecutor" } do
+for _, kind in ipairs(support.kinds) do
+local name = kind == "process" and "ProcessPoolExecutor" or "ThreadPoolExecutor"
   describe("mp." .. name, function()
     local ex
 

@@ -21,7 +21,7 @@ local function collected(weak)
   end, "something keeps it")
 end
 
-for _, kind in ipairs { "process", "thread" } do
+for _, kind in ipairs(support.kinds) do
   describe("a Future of a pool, kind " .. kind, function()
     local pool
 

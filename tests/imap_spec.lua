@@ -27,7 +27,7 @@ local function upto(n)
   return list
 end
 
-for _, kind in ipairs { "process", "thread" } do
+for _, kind in ipairs(support.kinds) do
   describe("imap, kind " .. kind, function()
     local pool
 

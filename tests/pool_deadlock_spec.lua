@@ -5,7 +5,7 @@
 
 local support = require "tests.support"
 
-for _, kind in ipairs { "process", "thread" } do
+for _, kind in ipairs(support.kinds) do
 -- A script's text, in which KIND is the kind.
 local function script(text)
   return support.script((text:gsub("KIND", ("kind = %q"):format(kind))), "s.lua")

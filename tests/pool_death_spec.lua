@@ -45,7 +45,7 @@ local function lost(future, exitcode)
   return e
 end
 
-for _, kind in ipairs { "process", "thread" } do
+for _, kind in ipairs(support.kinds) do
 local processes = kind == "process"
 local title = " with workers of kind " .. kind
 local pool, executor = pools.of(kind)

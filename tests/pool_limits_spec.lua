@@ -32,7 +32,7 @@ local function set_of(list)
   return set, n
 end
 
-for _, kind in ipairs { "process", "thread" } do
+for _, kind in ipairs(support.kinds) do
 local processes = kind == "process"
 local live = processes and mp.active_children or mp.active_threads
 local title = " with workers of kind " .. kind

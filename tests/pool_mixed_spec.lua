@@ -9,6 +9,11 @@ local pools = require "tests.pools"
 
 local square, numbers, squares = pools.square, pools.numbers, pools.squares
 
+if support.without_threads then
+  it("pools of both kinds", function() pending "a program with threads that forks, under AddressSanitizer" end)
+  return
+end
+
 for kind, other in pairs { process = "thread", thread = "process" } do
 describe("pools of kind " .. kind, function()
   it("come and go while one of kind " .. other .. " is busy", function()

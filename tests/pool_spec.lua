@@ -4,7 +4,7 @@ local mp = require "mp"
 local support = require "tests.support"
 local raises, eventually = support.raises, support.eventually
 
-local KINDS = { "process", "thread" }
+local KINDS = support.kinds
 
 local function square(x) return x * x end
 

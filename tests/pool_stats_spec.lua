@@ -4,7 +4,7 @@ local mp = require "mp"
 local support = require "tests.support"
 local eventually = support.eventually
 
-local kinds = { "process", "thread" }
+local kinds = support.kinds
 
 local function numbers(n)
   local list = {}

@@ -5,7 +5,7 @@ local mp = require "mp"
 local support = require "tests.support"
 local mprun, raises = support.mprun, support.raises
 
-local kinds = { "process", "thread" }
+local kinds = support.kinds
 
 -- What stands on a screen so wide, as a list of lines, after these bytes; and how
 -- often a line was too long for it.

@@ -40,6 +40,12 @@ support.program = absolute(os.getenv "MPRUN" or support.build .. "/mprun")
 support.lua = os.getenv "LUA" or "lua5.4"
 support.mode = os.getenv "MODE" or "release"
 
+-- Kinds of workers that a spec of pools is for. The allocator of AddressSanitizer
+-- is not ready for forks of a program with threads: a child may find its lock
+-- held. Threads are before it in tests/c/test_bind_*.
+support.without_threads = support.mode == "asan"
+support.kinds = support.without_threads and { "process" } or { "process", "thread" }
+
 local folder = os.getenv "TMPDIR" or "/tmp"
 -- Other processes have other addresses. Lua cuts long names in messages: short.
 local mine = ("%p"):format(support):sub(-8, -4)

@@ -6,6 +6,11 @@ local mp = require "mp"
 local support = require "tests.support"
 local raises, eventually, kill, join = support.raises, support.eventually, support.kill, support.join
 
+if support.without_threads then
+  it("mp.Thread", function() pending "a program with threads that forks, under AddressSanitizer" end)
+  return
+end
+
 local function thread(target, ...)
   return mp.Thread { target = target, args = table.pack(...) }:start()
 end

@@ -101,7 +101,7 @@ static void run(const char *name, const char *script, const char *rounds)
 	lua_createtable(L, 2, 0);
 	lua_pushstring(L, rounds);
 	lua_rawseti(L, -2, 1);
-	lua_pushstring(L, H_TSAN ? "Thread" : "Process");
+	lua_pushstring(L, H_TSAN || H_ASAN ? "Thread" : "Process");
 	lua_rawseti(L, -2, 2);
 	lua_setglobal(L, "arg");
 	if (luaL_dostring(L, script))
