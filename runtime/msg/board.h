@@ -1,8 +1,8 @@
 /* board: what a pool's workers and its supervisor tell each other.
  *
  * Layout: words of an Array of i64: a line of eight for all, then a line for
- * each worker, which is numbered from 1. The workers write their own lines,
- * and the supervisor two bits in them.
+ * each worker, which is numbered from 1. A worker writes its own line; the
+ * supervisor one bit in it, and zeros when the worker has ended.
  *
  * Invariant: a worker's state goes 0 -> task -> task|FINISHING -> 0, by itself,
  * and task -> task|CONDEMNED by the supervisor; both steps away from the bare

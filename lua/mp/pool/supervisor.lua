@@ -200,7 +200,7 @@ function Supervisor:look_at_deadlines()
   for number, w in pairs(self.workers) do
     local id, deadline = board.deadline(b, number)
     if deadline and deadline <= now then
-      -- It may have another chunk with this id meanwhile, and time for that.
+      -- late: it may have begun another chunk with this id meanwhile.
       if core.task_condemn(b, number, id, true) then self:end_worker(w, "timeout") end
     elseif deadline then
       nearest = math.min(nearest, deadline)
