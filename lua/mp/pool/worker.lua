@@ -464,7 +464,8 @@ core.forked[#core.forked + 1] = function() mp.worker = nil end
 function M.main(spec, number)
   local me = core.actor()
   local self = setmetatable({ number = number, name = me.name, pid = mp.getpid(), count = 0,
-    cache = {}, cached = 0, upvalues = setmetatable({}, { __mode = "k" }), tasks = spec.tasks, results = spec.results, codes = spec.codes,
+    cache = {}, cached = 0, upvalues = setmetatable({}, { __mode = "k" }),
+    tasks = spec.tasks, results = spec.results, codes = spec.codes,
     control = spec.control, maxtasks = spec.maxtasks, max_memory = spec.max_memory,
     repeats = spec.repeats }, Worker)
   require("mp.pool.depth").enter(spec)
