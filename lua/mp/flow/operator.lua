@@ -46,7 +46,9 @@ function makers.stage(stage, ctx, out)
 end
 
 function makers.builtin(stage, ctx, out)
-  return stage.spec.def.make(stage.spec.params, ctx, out, stage.key)
+  local op = stage.spec.def.make(stage.spec.params, ctx, out, stage)
+  if type(op) == "function" then return op end       -- a source's: takes a task
+  return op.item, op.finish, op.flush
 end
 
 -- folds -------------------------------------------------------------------------

@@ -23,13 +23,13 @@ local COMBINED_CAP <const> = 4      -- batches per producer
 -- No state, or one that a ledger keeps.
 local function replaceable(spec)
   local kind = spec.kind
-  if kind == "builtin" then return spec.def.again or spec.def.tasks ~= nil end
+  if kind == "builtin" then return not spec.def.gathers and not spec.def.produce end
   return kind == "map" or kind == "filter" or kind == "stage" or kind == "fold"
 end
 
 local function runs_inside(node)
   local def = node.spec.def
-  return def and def.inside and not node.pool and not node.key and #node.before == 1 and not node.tuned
+  return def and def.light and not node.pool and not node.key and #node.before == 1 and not node.tuned
 end
 
 local function workers_of(node, cpus)
