@@ -122,8 +122,9 @@ uint32_t mp_queue_in_work(const mp_self *me, const mp_queue *q);
 /* Waits until every item put is finished. 0, MP_TIMEOUT, MP_INTERRUPTED, or
  * -EDEADLK: no deadline, and I have unfinished ones myself. */
 int mp_queue_join(mp_self *me, mp_queue *q, int64_t deadline);
-/* Frees the list of what I have in work; the items stay in work. */
+/* Frees the lists of what I have in work, or leased; the items stay so. */
 void mp_works_free(mp_self *me);
+void mp_leases_free(mp_self *me);
 
 /* As get, but the items stay mine (me->leases) until mp_queue_commit ends
  * or mp_queue_release gives them back; ins point into shared memory. */

@@ -114,6 +114,12 @@ void mp_queue_repair_head(mp_self *me, mp_queue *q);
 void mp_queue_told_done(mp_self *me, mp_queue *q);
 /* Room for n more leases in me->leases; false: no memory. */
 bool mp_lease_room(mp_self *me, uint32_t n);
+/* There is room: it gets the next number, and is in the transaction. */
+void mp_lease_add(mp_self *me, mp_lease l);
+/* Takes what is at a place off the table, but not out of txn. */
+void mp_lease_forget(mp_self *me, uint32_t place);
+/* Have I leased any of q's? */
+bool mp_leased_of(const mp_self *me, const mp_queue *q);
 /* The same for items of q in me->works; there is room: one more. */
 bool mp_work_room(mp_self *me, const mp_queue *q, uint32_t n);
 void mp_work_add(mp_self *me, const mp_queue *q, const mp_lease *l);

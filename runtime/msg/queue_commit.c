@@ -26,15 +26,18 @@
 
 /* ---- inputs ----------------------------------------------------------------- */
 
-/* The leases of one queue, from *i on, under one latch. */
+/* The inputs of one queue, from *i on, under one latch. */
 static void finish_queue(mp_self *me, uint32_t *i)
 {
-	uint64_t at = me->leases[*i].queue;
+	const mp_leases *s = &me->leases;
+	uint64_t at = s->at[s->txn[*i] - 1].queue;
 	mp_queue *q = mp_at(me->shm, at);
 	uint32_t from = *i;
 	mp_queue_lock_head(me, q);
-	for (; *i < me->nleases && me->leases[*i].queue == at; ++*i) {
-		const mp_lease *l = &me->leases[*i];
+	for (; *i < s->ntxn; ++*i) {
+		const mp_lease *l = &s->at[s->txn[*i] - 1];
+		if (l->queue != at)
+			break;
 		if (l->block)
 			mp_take(me, l->block);
 		mp_cell_done(mp_at(me->shm, l->cell));
@@ -49,29 +52,16 @@ static void finish_queue(mp_self *me, uint32_t *i)
 
 static void finish_inputs(mp_self *me)
 {
-	for (uint32_t i = 0; i < me->nleases;)
+	mp_leases *s = &me->leases;
+	for (uint32_t i = 0; i < s->ntxn;)
 		finish_queue(me, &i);
-	for (uint32_t i = 0; i < me->nleases; i++)
-		if (me->leases[i].block)
-			mp_free(me, me->leases[i].block);
-	me->nleases = 0;
-}
-
-void mp_queue_release(mp_self *me)
-{
-	for (uint32_t i = 0; i < me->nleases;) {
-		uint64_t at = me->leases[i].queue;
-		mp_queue *q = mp_at(me->shm, at);
-		uint32_t from = i;
-		mp_queue_lock_head(me, q);
-		for (; i < me->nleases && me->leases[i].queue == at; i++)
-			atomic_store_explicit(&((mp_cell *)mp_at(me->shm, me->leases[i].cell))->state,
-			                      mp_cell_word(MP_CELL_READY, 0), memory_order_release);
-		mp_queue_repair_head(me, q);
-		mp_unlatch(me, &q->head_latch);
-		mp_queue_published(me, q, i - from);
+	for (uint32_t i = 0; i < s->ntxn; i++) {
+		uint64_t block = s->at[s->txn[i] - 1].block;
+		if (block)
+			mp_free(me, block);
+		mp_lease_forget(me, s->txn[i]);
 	}
-	me->nleases = 0;
+	s->ntxn = 0;
 }
 
 /* ---- outputs ---------------------------------------------------------------- */

@@ -111,21 +111,6 @@ void mp_queue_roomier(mp_self *me, mp_queue *q, uint32_t n)
 		mp_ec_notify(&q->putters, (int)n);
 }
 
-bool mp_lease_room(mp_self *me, uint32_t n)
-{
-	uint32_t want = me->nleases + n;
-	mp_lease *p;
-	if (want <= me->leases_cap)
-		return true;
-	want = want < 64 ? 64 : want * 2;
-	p = realloc(me->leases, want * sizeof *p);
-	if (!p)
-		return false;
-	me->leases = p;
-	me->leases_cap = want;
-	return true;
-}
-
 /* head latched: the message of a cell, where it lies. */
 static void describe(mp_self *me, const mp_cell *c, mp_in *in, bool copy)
 {
@@ -187,7 +172,7 @@ static mp_lease lend(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, unsigned
 /* Until the commit. */
 static void borrow(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
 {
-	me->leases[me->nleases++] = lend(me, q, seg, c, MP_CELL_LEASED_TXN);
+	mp_lease_add(me, lend(me, q, seg, c, MP_CELL_LEASED_TXN));
 	describe(me, c, in, false);
 	in->block = 0;  /* stays the cell's */
 }
@@ -201,12 +186,9 @@ static void keep(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
 	in->leased = true;
 }
 
-static uint32_t leased_here(const mp_self *me, const mp_queue *q)
+static bool leased_here(const mp_self *me, const mp_queue *q)
 {
-	uint32_t n = mp_queue_in_work(me, q);
-	for (uint32_t i = 0; i < me->nleases; i++)
-		n += me->leases[i].queue == mp_off(me->shm, q);
-	return n;
+	return mp_queue_in_work(me, q) || mp_leased_of(me, q);
 }
 
 /* Nothing is there, and nothing can come any more; nobody waits for what it

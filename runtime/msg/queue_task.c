@@ -15,8 +15,9 @@
 
 void mp_queue_mark(mp_self *me, uint16_t label)
 {
-	for (uint32_t i = 0; i < me->nleases; i++)
-		((mp_cell *)mp_at(me->shm, me->leases[i].cell))->label = label;
+	const mp_leases *s = &me->leases;
+	for (uint32_t i = 0; i < s->ntxn; i++)
+		((mp_cell *)mp_at(me->shm, s->at[s->txn[i] - 1].cell))->label = label;
 	MP_CRASHPOINT("mark.marked");
 }
 

@@ -276,7 +276,7 @@ static void close_all(mp_runtime *rt)
 	rt->shm.keeper_fd = -1;
 	mp_fdstore_close(&rt->shm);
 	close_pair(rt->orphans);
-	free(rt->self.leases);
+	mp_leases_free(&rt->self);
 	mp_works_free(&rt->self);
 	mp_bells_close(&rt->self);
 	mp_shm_unmap(&rt->shm);
@@ -404,8 +404,7 @@ void mp_runtime_become(mp_runtime *rt)
 	rt->deadlock = NULL;
 	rt->keeper = 0;
 	mp_runtime_close_fds(rt);
-	free(rt->self.leases);  /* its creator's */
-	rt->self.leases = NULL;
+	mp_leases_free(&rt->self);  /* its creator's */
 	mp_works_free(&rt->self);
 }
 

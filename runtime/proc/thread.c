@@ -164,8 +164,7 @@ static void leave(mp_thread *t)
 	mp_shm *s = &rt->shm;
 	mp_process *p;
 	bool held;
-	if (me->nleases)
-		mp_queue_release(me);
+	mp_queue_release(me);
 	mp_obj_leave(me);
 	mp_stdio_flush();  /* may take its time */
 	mp_fds_lock(s);
@@ -190,7 +189,7 @@ static void leave(mp_thread *t)
 		MP_CRASHPOINT("thread.forgotten");
 		mp_slot_leave(s, me->aid);
 	}
-	free(me->leases);
+	mp_leases_free(me);
 	mp_works_free(me);
 	free(rt->children);
 	free(rt->sentinels);

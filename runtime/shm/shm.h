@@ -35,11 +35,24 @@ typedef struct mp_shm {
 } mp_shm;
 
 typedef struct mp_lease {
+	uint64_t number;              /* an actor's first lease is 1; 0: a free place */
 	uint64_t queue;               /* offset of the queue's body */
 	uint64_t cell;                /* offset of the cell */
 	uint64_t seg;                 /* offset of its segment */
 	uint64_t block;               /* offset of its block, 0: inline */
+	uint32_t next;                /* place of the next one in the same chain, 0: none */
 } mp_lease;
+
+/* What an actor has leased and not yet finished, by number (queue_lease.c).
+ * Places count from 1: at[place - 1]. */
+typedef struct mp_leases {
+	mp_lease *at;                 /* cap places */
+	uint32_t *chains;             /* by number & (cap - 1): the first place, 0: none */
+	uint32_t *txn;                /* places in the order in which they were leased */
+	uint32_t n, ntxn, cap;        /* leases; in txn; places, a power of two or 0 */
+	uint32_t used, free;          /* places used ever; the first free one of these, 0: none */
+	uint64_t last;                /* number given last */
+} mp_leases;
 
 /* One JoinableQueue's items that an actor has got and not finished. */
 typedef struct mp_work {
@@ -54,8 +67,7 @@ typedef struct mp_self {
 	mp_slot *slot;
 	uint32_t chunk[MP_CLASSES];   /* where this actor allocated last */
 	uint32_t pos[MP_CLASSES];
-	mp_lease *leases;             /* taken and not yet finished */
-	uint32_t nleases, leases_cap;
+	mp_leases leases;
 	mp_work *works;               /* of JoinableQueues; each item counts in held */
 	uint32_t nworks;
 	uint32_t held;                /* the script's locks and items in work; 0 at the end: a clean end */

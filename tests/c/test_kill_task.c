@@ -208,7 +208,7 @@ static void check(mp_self *me, const kl_fate *f)
 	uint32_t lost = f->second_used && !f->second_done;
 	if (cfg.held) {
 		mp_queue_release(&other);
-		free(other.leases);
+		mp_leases_free(&other);
 		h_bury(me, other.aid);
 	}
 	count(me, f);

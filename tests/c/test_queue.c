@@ -143,7 +143,7 @@ static void leases(mp_self *me)
 	CHECK_EQ(mp_queue_lease(&other, q, ins + 1, 3, 0, &n), 0);
 	CHECK_EQ(h_read(&ins[1]), 2);
 	h_bury(me, other.aid);
-	free(other.leases);
+	mp_leases_free(&other);
 	CHECK_EQ(mp_queue_commit(me, NULL, 0, 0), 0);
 	for (uint64_t i = 2; i <= 150; i++) {
 		CHECK_EQ(mp_queue_get(me, q, ins, 1, 0, &n), 0);
@@ -361,7 +361,7 @@ int main(void)
 		by_processes(&me, 0);
 		by_processes(&me, 100);
 	}
-	free(me.leases);
+	mp_leases_free(&me);
 	return h_done("order, capacity, closing, leases, commits, memory; "
 	              "%d items by %d producers and %d consumers", P * ITEMS, P, C);
 }

@@ -124,7 +124,7 @@ static void leased(mp_self *me)
 	}
 	CHECK_EQ(mp_queue_withdraw(me, q, GO, UINT32_MAX), 35);
 	counts(me, q, 0, 0);
-	free(other.leases);
+	mp_leases_free(&other);
 	h_bury(me, other.aid);
 	mp_obj_drop(me, h);
 	h_audit(me, &before);
@@ -306,7 +306,7 @@ static bool nothing_can_come(mp_self *me)
 	mp_queue_release(&other);
 	n = mp_queue_withdraw(me, q, GO, UINT32_MAX);
 	CHECK_EQ(finish(me, &w), n ? MP_CLOSED : MP_OK);
-	free(other.leases);
+	mp_leases_free(&other);
 	h_bury(me, other.aid);
 	mp_obj_drop(me, h);
 	return n && !w.slept_on;
@@ -407,7 +407,7 @@ static void together(mp_self *me)
 	}
 	for (int i = 0; i < 4; i++) {
 		pthread_join(threads[i], NULL);
-		free(selves[i].leases);
+		mp_leases_free(&selves[i]);
 		h_bury(me, selves[i].aid);
 	}
 	counts(me, shared, 0, 0);
@@ -439,6 +439,6 @@ int main(void)
 		mark_survives(&me, 3, true);
 	}
 	together(&me);
-	free(me.leases);
+	mp_leases_free(&me);
 	return h_done("withdrawn in all places, %u of %u among others at work", withdrawn, ROUNDS / 2);
 }
