@@ -8,7 +8,8 @@
  *   core.commit(q1, list1, …)   everything leased is finished and all of the
  *                               lists (n is honoured) are put, in one store:
  *                               true | nil, reason; then nothing happened
- *   core.release()              everything leased goes back
+ *   core.release()              everything leased goes back, as if it had never
+ *                               been leased
  *   core.wait(list, [timeout])  mp.wait for objects and descriptors (wait.c)
  *
  * SPDX-License-Identifier: MIT */

@@ -22,7 +22,7 @@
  *                             with the same id
  *                             nil, "closed", and what cannot be sent: nothing
  *                             has happened, the task is still this worker's
- *   core.task_release()       gives the task back
+ *   core.task_release()       gives the task back; that counts as one of its tries
  *
  * A worker that is condemned meanwhile does not return from task_done: it waits
  * for the signal that ends it. A thread, which no signal ends, and one whose
@@ -389,7 +389,7 @@ static int core_task_split(lua_State *L)
 static int core_task_release(lua_State *L)
 {
 	worker *w = worker_of(L, "core.task_release");
-	mp_queue_release(w->st->me);
+	mp_queue_desert(w->st->me);
 	atomic_store(&w->line[MP_BOARD_STATE], 0);
 	w->id = 0;
 	return 0;

@@ -133,8 +133,12 @@ int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
 /* Sets the label of what I have leased: whoever leases it next, should I die
  * or give it back, sees it. */
 void mp_queue_mark(mp_self *me, uint16_t label);
-/* Gives everything leased back to the head of its queue. */
+/* Gives everything leased back to the head of its queue: unharmed, so that
+ * this was no delivery (tries). */
 void mp_queue_release(mp_self *me);
+/* The same of one that ends with its work undone, as if it were killed: it was
+ * a delivery. */
+void mp_queue_desert(mp_self *me);
 
 /* Takes out every message that still waits and whose bytes, those after the
  * handle list, begin with id, but no more than most: it looks no further. What

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/crash.h"
+
 /* ---- the table ----------------------------------------------------------------- */
 
 static uint32_t *chain_of(const mp_leases *s, uint64_t number)
@@ -125,7 +127,17 @@ static void clear(mp_leases *s)
 	s->n = s->ntxn = s->used = s->free = 0;
 }
 
-void mp_queue_release(mp_self *me)
+/* head latched. Killed before READY, as well as after it, it goes back. */
+static void return_one(mp_self *me, const mp_lease *l, bool counts)
+{
+	mp_cell *c = mp_at(me->shm, l->cell);
+	if (!counts && c->tries < UINT8_MAX)
+		c->tries--;
+	MP_CRASHPOINT("release.counted");
+	atomic_store_explicit(&c->state, mp_cell_word(MP_CELL_READY, 0), memory_order_release);
+}
+
+static void give_back(mp_self *me, bool counts)
 {
 	mp_leases *s = &me->leases;
 	if (!s->n)
@@ -137,11 +149,20 @@ void mp_queue_release(mp_self *me)
 		uint32_t from = i;
 		mp_queue_lock_head(me, q);
 		for (; i < s->n && s->at[i].queue == at; i++)
-			atomic_store_explicit(&((mp_cell *)mp_at(me->shm, s->at[i].cell))->state,
-			                      mp_cell_word(MP_CELL_READY, 0), memory_order_release);
+			return_one(me, &s->at[i], counts);
 		mp_queue_repair_head(me, q);
 		mp_unlatch(me, &q->head_latch);
 		mp_queue_published(me, q, i - from);
 	}
 	clear(s);
+}
+
+void mp_queue_release(mp_self *me)
+{
+	give_back(me, false);
+}
+
+void mp_queue_desert(mp_self *me)
+{
+	give_back(me, true);
 }

@@ -263,7 +263,7 @@ _Noreturn void mp_process_exit(mp_runtime *rt, int status)
 	mp_process_end_children(rt);
 	if (rt->child_exit)
 		rt->child_exit(rt->ud);
-	mp_queue_release(me);
+	mp_queue_desert(me);
 	mp_obj_leave(me);
 	alone = mp_threads_stop(rt, 0);  /* else daemons are cut off by _exit */
 	flush(alone);

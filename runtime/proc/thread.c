@@ -164,7 +164,7 @@ static void leave(mp_thread *t)
 	mp_shm *s = &rt->shm;
 	mp_process *p;
 	bool held;
-	mp_queue_release(me);
+	mp_queue_desert(me);
 	mp_obj_leave(me);
 	mp_stdio_flush();  /* may take its time */
 	mp_fds_lock(s);

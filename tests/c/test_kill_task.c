@@ -98,7 +98,7 @@ static void turn(mp_self *me, kl_ctl *ctl)
 	mp_queue_mark(me, MARK);
 	ctl->reported = 1;
 	if (cfg.kind == RELEASE) {
-		mp_queue_release(me);
+		mp_queue_desert(me);
 		return;
 	}
 	h_make(me, id, cfg.len, &outs[0]);

@@ -342,7 +342,7 @@ static void mark_survives(mp_self *me, uint16_t label, bool released)
 		CHECK(in.label == 0 && in.tries == 1);
 		mp_queue_mark(me, label);
 		if (released)
-			mp_queue_release(me);
+			mp_queue_desert(me);
 		h_exit(0);
 	}
 	CHECK_EQ(h_join(me, pid, aid), 0);
