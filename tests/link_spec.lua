@@ -1,5 +1,6 @@
 -- link: what flows are made of (mp.core). SPDX-License-Identifier: MIT
 local mp = require "mp"
+local support = require "tests.support"
 local core = mp.core
 
 describe("link", function()
@@ -7,7 +8,8 @@ describe("link", function()
     local a, b = core.link(4), core.link()
     assert.equal(4, (a:put_many { 1, 2, 3, 4 }))
     local list = a:lease(3)
-    assert.same({ n = 3, 1, 2, 3 }, list)
+    assert.same({ 1, 2, 3 }, { table.unpack(list) })
+    assert.equal(3, list.n)
     assert.equal(1, a:qsize())
     assert.is_true(a:full())
     assert.is_true(b:empty())
@@ -54,9 +56,9 @@ describe("link", function()
     assert.truthy(tostring(why):find("cannot send a coroutine", 1, true), why)
     assert.is_true(b:empty())
     core.release()
-    local list, tries = a:lease(1)
+    local list = a:lease(1)
     assert.equal("x", list[1])
-    assert.is_nil(tries)  -- given back unharmed
+    assert.is_nil(list.tries)  -- given back unharmed
     core.commit()
   end)
 
@@ -90,9 +92,9 @@ describe("link", function()
     assert.same({ nil, "timeout" }, { a:lease(1, 0) })
     a:close()
     p:kill()
-    local list, tries = a:lease(1, 20)  -- closed, but not drained while it is leased
+    local list = a:lease(1, 20)  -- closed, but not drained while it is leased
     assert.equal("job", list[1])
-    assert.equal(2, tries[1])
+    assert.equal(2, list.tries)
     assert.is_true(core.commit())
     assert.same({ nil, "closed" }, { a:lease(1) })
     p:join()
@@ -102,10 +104,90 @@ describe("link", function()
     local a = core.link()
     a:put("job")
     mp.spawn(function() a:lease(1) end):join()
-    local list, tries = a:lease(1, 20)
+    local list = a:lease(1, 20)
     assert.equal("job", list[1])
-    assert.equal(2, tries[1])
+    assert.equal(2, list.tries)
     core.commit()
+  end)
+
+  -- A worker that has leased so many, and would work for long.
+  local function holder(link, n)
+    local has = mp.Event()
+    local p = mp.spawn(function()
+      assert(link:lease(n).n == n)
+      has:set()
+      mp.sleep(60)
+    end)
+    has:wait()
+    return p
+  end
+
+  local function dies_with(link, n)
+    local before = link:qsize()
+    local p = holder(link, n)
+    p:kill()
+    p:join()
+    support.eventually(function() return link:qsize() == before end)
+  end
+
+  it("numbers what it leases", function()
+    local a, b = core.link(), core.link()
+    a:put_many { "a", "b", "c" }
+    b:put "x"
+    local list = a:lease(2)
+    local lease = list.lease
+    assert.same({ n = 2, first = 1, lease = lease, "a", "b" }, list)
+    assert.same({ n = 1, first = 1, lease = lease + 2, "x" }, b:lease(9))
+    core.commit(b, { "y" })
+    assert.same({ n = 1, first = 3, lease = lease + 3, "c" }, a:lease(9))
+    assert.same({ n = 1, first = 2, lease = lease + 4, "y" }, b:lease(9))
+    core.commit()
+  end)
+
+  it("leases what was delivered before by itself", function()
+    local a = core.link()
+    a:put_many { 1, 2, 3 }
+    dies_with(a, 2)
+    local list = a:lease(9, 20)
+    assert.same({ n = 1, first = 1, lease = list.lease, tries = 2, 1 }, list)
+    assert.same({ n = 1, first = 2, lease = list.lease + 1, tries = 2, 2 }, a:lease(9))
+    assert.same({ n = 1, first = 3, lease = list.lease + 2, 3 }, a:lease(9))
+    core.commit()
+    -- Those before and behind it go together.
+    a:put_many { 4, 5, 6, 7, 8 }
+    a:lease(2)
+    dies_with(a, 1)
+    core.release()
+    assert.same({ n = 2, first = 4, lease = list.lease + 5, 4, 5 }, a:lease(9))
+    assert.same({ n = 1, first = 6, lease = list.lease + 7, tries = 2, 6 }, a:lease(9, 20))
+    assert.same({ n = 2, first = 7, lease = list.lease + 8, 7, 8 }, a:lease(9))
+    core.commit()
+  end)
+
+  it("leases together what follows each other", function()
+    local a = core.link()
+    a:put_many { 1, 2, 3, 4, 5 }
+    a:lease(2)
+    local p = holder(a, 1)
+    core.release()
+    local list = a:lease(9)
+    assert.same({ n = 2, first = 1, lease = list.lease, 1, 2 }, list)
+    assert.same({ n = 2, first = 4, lease = list.lease + 2, 4, 5 }, a:lease(9))
+    core.commit()
+    p:kill()
+    p:join()
+  end)
+
+  it("leases as many at once as are wanted", function()
+    local a, all = core.link(), {}
+    for i = 1, 1000 do all[i] = i end
+    a:put_many(all)
+    local list = a:lease(math.maxinteger)
+    assert.equal(1000, list.n)
+    for i = 1, 1000 do assert.equal(i, list[i]) end
+    core.commit()
+    assert.equal(0, a:qsize())
+    assert.is_true(a:empty())
   end)
 
   it("hands every item on exactly once, whoever is killed", function()

@@ -427,51 +427,64 @@ static int queue_get_many(lua_State *L)
 
 /* ---- lease (for flows: link.c) ------------------------------------------------- */
 
-static int lease(lua_State *L, mp_ref *r, mp_in *ins, uint32_t max,
-                 int64_t deadline, const char *call, uint32_t *n)
+static int lease(lua_State *L, mp_ref *r, uint32_t max, int64_t deadline,
+                 const char *call, uint32_t *n)
 {
 	int rc;
-	while ((rc = mp_queue_lease(r->st->me, r->body, ins, max, deadline, n))
+	while ((rc = mp_queue_lease(r->st->me, r->body, NULL, max, deadline, n))
 	       == MP_INTERRUPTED)
 		mp_message_interrupt(L, r, call);
 	mp_bell_settle(r->st->me, r->h);
 	return rc;
 }
 
-/* Notes how often an item was given out, if this is not the first time. */
-static void push_tries(lua_State *L, int list, lua_Integer i, const mp_in *in)
+static void set_field(lua_State *L, int list, const char *name, uint64_t n)
 {
-	if (in->tries < 2)
-		return;
-	if (lua_gettop(L) == list)
-		lua_newtable(L);
-	lua_pushinteger(L, in->tries);
-	lua_rawseti(L, list + 1, i);
+	lua_pushstring(L, name);
+	lua_pushinteger(L, (lua_Integer)n);
+	lua_rawset(L, list);
 }
 
-/* lease(max, [timeout]) -> list, tries | nil, reason. The items stay this
- * actor's until core.commit or core.release; should decoding raise, release
- * gives them back. tries[i]: deliveries of item i, where more than one. */
+/* Pushes the list of what these leases have. */
+static void push_leased(lua_State *L, mp_state *st, uint64_t lease, uint32_t n,
+                        const char *call)
+{
+	mp_in in;
+	lua_createtable(L, (int)n, 4);
+	int list = lua_gettop(L);
+	set_n(L, list, n);
+	set_field(L, list, "lease", lease);
+	for (uint32_t i = 0; i < n; i++) {
+		if (!mp_queue_leased(st->me, lease + i, &in))
+			mp_misuse(L, call, "a finalizer gave back what was leased meanwhile");
+		if (i == 0)
+			set_field(L, list, "first", in.seq);
+		if (in.tries > 1)
+			set_field(L, list, "tries", in.tries);
+		mp_message_read(L, st, &in, false, call);
+		lua_rawseti(L, list, i + 1);
+	}
+}
+
+/* lease(max, [timeout]) -> list | nil, reason. The items stay this actor's
+ * until core.commit or core.release; should decoding raise, release gives them
+ * back. Beside n, list.lease is the number of its first lease, those of the
+ * others follow; list.first is its first item's number in the queue, those of
+ * the others follow. An item that was delivered before comes alone: then
+ * list.tries says how often, this time included. */
 static int queue_lease(lua_State *L)
 {
 	static const char call[] = "Queue:lease";
-	mp_in ins[BATCH];
 	uint32_t n;
 	mp_ref *r = mp_ref_self(L, call);
 	lua_Integer max = arg_max(L, call);
 	int64_t deadline = mp_arg_timeout(L, 3, call);
 	lua_settop(L, 3);
-	int rc = lease(L, r, ins, up_to(max), deadline, call, &n);
+	int rc = lease(L, r, max < INT32_MAX ? (uint32_t)max : INT32_MAX, deadline, call, &n);
 	if (rc != MP_OK)
 		return outcome(L, rc, false, call);
-	lua_createtable(L, (int)n, 1);
-	for (uint32_t i = 0; i < n; i++) {
-		push_tries(L, 4, i + 1, &ins[i]);
-		mp_message_read(L, r->st, &ins[i], false, call);
-		lua_rawseti(L, 4, i + 1);
-	}
-	set_n(L, 4, n);
-	return lua_gettop(L) - 3;
+	push_leased(L, r->st, r->st->me->leases.last - n + 1, n, call);
+	return 1;
 }
 
 /* ---- the rest ------------------------------------------------------------------ */

@@ -63,6 +63,8 @@ typedef struct mp_in {
 	uint8_t tries;             /* deliveries, this one included; 255: or more */
 	uint8_t flags;
 	bool leased;               /* block and handles stay the queue's */
+	uint64_t lease;            /* of mp_queue_lease: its number ... */
+	uint64_t seq;              /* ... and the item's in the queue, from 1 on */
 	uint32_t nhandles;
 	const mp_handle *handles;
 	uint64_t block;            /* mine, to be freed; 0: none */
@@ -127,9 +129,15 @@ void mp_works_free(mp_self *me);
 void mp_leases_free(mp_self *me);
 
 /* As get, but the items stay mine (me->leases) until mp_queue_commit ends
- * or mp_queue_release gives them back; ins point into shared memory. */
+ * or mp_queue_release gives them back; ins point into shared memory. An item
+ * that was delivered before comes alone: one that kills its holders is found
+ * by that. Several follow each other in the queue (seq), and their leases are
+ * the last that I have been given (me->leases.last). ins: NULL if
+ * mp_queue_leased is to tell of them. */
 int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                    int64_t deadline, uint32_t *ngot);
+/* The item of a lease. false: I have no such lease. */
+bool mp_queue_leased(mp_self *me, uint64_t lease, mp_in *in);
 /* Sets the label of what I have leased: whoever leases it next, should I die
  * or give it back, sees it. */
 void mp_queue_mark(mp_self *me, uint16_t label);

@@ -116,6 +116,8 @@ void mp_queue_told_done(mp_self *me, mp_queue *q);
 bool mp_lease_room(mp_self *me, uint32_t n);
 /* There is room: it gets the next number, and is in the transaction. */
 void mp_lease_add(mp_self *me, mp_lease l);
+/* Its place, 0: I have none of that number. */
+uint32_t mp_lease_find(const mp_self *me, uint64_t number);
 /* Takes what is at a place off the table, but not out of txn. */
 void mp_lease_forget(mp_self *me, uint32_t place);
 /* Have I leased any of q's? */

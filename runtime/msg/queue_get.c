@@ -8,6 +8,8 @@
 
 #include "../base/crash.h"
 
+#define MANY 128  /* leases for which room is made without a look */
+
 void mp_queue_count_done(mp_queue *q, mp_seg *seg)
 {
 	if (++seg->ndone == MP_CELLS)
@@ -64,10 +66,11 @@ void mp_queue_repair_head(mp_self *me, mp_queue *q)
 	MP_CRASHPOINT("head.repaired");
 }
 
-static void head_moves(mp_queue *q)
+static uint64_t head_moves(mp_queue *q)
 {
-	atomic_store_explicit(&q->head, atomic_load_explicit(&q->head, memory_order_relaxed) + 1,
-	                      memory_order_release);
+	uint64_t head = atomic_load_explicit(&q->head, memory_order_relaxed) + 1;
+	atomic_store_explicit(&q->head, head, memory_order_release);
+	return head;
 }
 
 mp_cell *mp_queue_first(mp_self *me, mp_queue *q, mp_seg **seg)
@@ -169,12 +172,11 @@ static mp_lease lend(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, unsigned
 	};
 }
 
-/* Until the commit. */
+/* Until the commit; it is described later, without the latch. */
 static void borrow(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
 {
+	(void)in;
 	mp_lease_add(me, lend(me, q, seg, c, MP_CELL_LEASED_TXN));
-	describe(me, c, in, false);
-	in->block = 0;  /* stays the cell's */
 }
 
 /* Until task_done. */
@@ -205,6 +207,7 @@ struct taking {
 	take_fn *take;
 	mp_accept *accept;           /* NULL: everything */
 	void *ud;
+	bool alone;                  /* what was delivered before; the others in a row */
 };
 
 /* head latched: false: it is to be left where it is. */
@@ -216,6 +219,12 @@ static bool acceptable(mp_self *me, const struct taking *t, const mp_cell *c, mp
 	return t->accept(t->ud, in);
 }
 
+/* head latched: may the message at the head, c, be leased with the one before? */
+static bool goes_along(const mp_queue *q, const mp_cell *c, uint64_t next)
+{
+	return !c->tries && atomic_load_explicit(&q->head, memory_order_relaxed) == next;
+}
+
 /* What is there, up to max. 0, MP_EMPTY, MP_CLOSED, MP_REFUSED. */
 static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_t *n,
                      const struct taking *t)
@@ -223,16 +232,22 @@ static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_
 	/* Before the look: what was put before it closed is seen by the look. */
 	uint32_t closed = atomic_load_explicit(&q->closed, memory_order_acquire);
 	bool refused = false;
+	uint64_t next = 0;
 	mp_cell *c;
 	mp_seg *seg;
 	int rc;
 	*n = 0;
 	mp_queue_lock_head(me, q);
 	while (*n < max && (c = mp_queue_first(me, q, &seg)) != NULL) {
-		if ((refused = !acceptable(me, t, c, &ins[*n])))
+		if (*n && t->alone && !goes_along(q, c, next))
 			break;
-		t->take(me, q, seg, c, &ins[(*n)++]);
-		head_moves(q);
+		if ((refused = !acceptable(me, t, c, ins)))
+			break;
+		if (t->alone && c->tries)
+			max = 1;
+		t->take(me, q, seg, c, ins ? &ins[*n] : NULL);
+		++*n;
+		next = head_moves(q);
 	}
 	if (*n)
 		mp_queue_retire(me, q);
@@ -278,8 +293,7 @@ static int take(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
 int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                  int64_t deadline, uint32_t *ngot)
 {
-	static const struct taking all = { consume, NULL, NULL };
-	static const struct taking working = { keep, NULL, NULL };
+	static const struct taking all = { .take = consume }, working = { .take = keep };
 	*ngot = 0;
 	if (!(q->flags & MP_Q_JOINABLE))
 		return take(me, q, ins, max, deadline, ngot, &all);
@@ -291,7 +305,7 @@ int mp_queue_get(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
 int mp_queue_get_if(mp_self *me, mp_queue *q, mp_in *in, mp_accept *accept, void *ud,
                     int64_t deadline)
 {
-	struct taking some = { consume, accept, ud };
+	struct taking some = { .take = consume, .accept = accept, .ud = ud };
 	uint32_t n;
 	int rc = take(me, q, in, 1, deadline, &n, &some);
 	/* One that was woken for a message and leaves it wakes the next. */
@@ -307,12 +321,48 @@ void mp_in_done(mp_self *me, mp_in *in)
 	in->block = 0;
 }
 
+/* For how many leases room is made: not for more than wait there. */
+static uint32_t likely(const mp_queue *q, uint32_t max)
+{
+	uint64_t tail, head;
+	if (max <= MANY)
+		return max;
+	tail = atomic_load_explicit(&q->tail, memory_order_relaxed);
+	head = atomic_load_explicit(&q->head, memory_order_relaxed);
+	if (tail < head + MANY)
+		return MANY;
+	return tail - head < max ? (uint32_t)(tail - head) : max;
+}
+
 int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                    int64_t deadline, uint32_t *ngot)
 {
-	static const struct taking lend = { borrow, NULL, NULL };
+	static const struct taking lend = { .take = borrow, .alone = true };
+	int rc;
 	*ngot = 0;
+	max = likely(q, max);
 	if (!mp_lease_room(me, max))
 		return MP_NOMEM;
-	return take(me, q, ins, max, deadline, ngot, &lend);
+	rc = take(me, q, NULL, max, deadline, ngot, &lend);
+	for (uint32_t i = 0; ins && i < *ngot; i++)
+		mp_queue_leased(me, me->leases.last - *ngot + 1 + i, &ins[i]);
+	return rc;
+}
+
+bool mp_queue_leased(mp_self *me, uint64_t lease, mp_in *in)
+{
+	uint32_t place = mp_lease_find(me, lease);
+	const mp_lease *l;
+	const mp_cell *c;
+	const mp_seg *seg;
+	if (!place)
+		return false;
+	l = &me->leases.at[place - 1];
+	c = mp_at(me->shm, l->cell);
+	seg = mp_seg_at(me, l->seg);
+	describe(me, c, in, false);
+	in->block = 0;  /* stays the cell's */
+	in->lease = lease;
+	in->seq = seg->base + (uint64_t)(c - seg->cells) + 1;
+	return true;
 }

@@ -87,6 +87,15 @@ void mp_lease_forget(mp_self *me, uint32_t place)
 	s->n--;
 }
 
+uint32_t mp_lease_find(const mp_self *me, uint64_t number)
+{
+	const mp_leases *s = &me->leases;
+	uint32_t place = s->n ? *chain_of(s, number) : 0;
+	while (place && s->at[place - 1].number != number)
+		place = s->at[place - 1].next;
+	return place;
+}
+
 bool mp_leased_of(const mp_self *me, const mp_queue *q)
 {
 	const mp_leases *s = &me->leases;
