@@ -81,8 +81,10 @@ describe("the grammar reads", function()
     local t = terms [[a -> (b & c -> d) -> (x: e | "y z": f | else: g)]]
     assert.equal("group", t[2].kind)
     assert.equal("d", t[2].branches[2].chain[3].name)
-    assert.same({ "x", '"y z"', "else" },
-      { t[3].branches[1].label, t[3].branches[2].label, t[3].branches[3].label })
+    local b = t[3].branches
+    assert.same({ "name", "x", "string", "y z", "name", "else" },
+      { b[1].label.kind, b[1].label.text, b[2].label.kind, b[2].label.value,
+        b[3].label.kind, b[3].label.text })
   end)
 
   it("shell commands, and options of links", function()
@@ -90,6 +92,7 @@ describe("the grammar reads", function()
     assert.equal("cap", ast[1].chain[2].opts[1].name)
     assert.equal("gzip -dc", ast[1].chain[3].text)
     assert.equal("2", ast[1].chain[3].pools[1].count)
+    assert.equal("7", terms("`sort`#7")[1].id)
   end)
 
   it("statements by line or `;`, macros and comments", function()

@@ -4,9 +4,10 @@
 -- grammar.parse(text) -> ast, mistakes
 --   ast       list of statements { pos, macro = name | nil, chain }
 --   chain     { term, link, term, link, … , term }
+--   branch    { label = value | nil, chain }
 --   term      { kind = "node", name, id, args, pools, keys, opts, pos, len }
---             { kind = "command", text, pools, keys, opts, pos, len }
---             { kind = "group", op, branches = { { label, chain } }, pos, len }
+--             { kind = "command", text, id, pools, keys, opts, pos, len }
+--             { kind = "group", op, branches = { branch }, pos, len }
 --   link      { op, opts, pos, len }
 --   value     { kind = "number" | "string" | "name" | "lua", text, pos, len }
 --   mistakes  list of { pos, len, message, hint }; empty when all is well
@@ -128,13 +129,15 @@ local key = Ct(Cg(Cp(), "pos") * tok(P "@")
 local tail = Cg(Ct((space * (pool + key))^0), "marks")
   * (space * Cg(opts, "opts"))^-1
 
-local named = spanned(Cg(C(word), "name")
-    * (P "#" * Cg(need(int, "a number after '#'"), "id"))^-1)
+local instance = (P "#" * Cg(need(int, "a number after '#'"), "id"))^-1
+local named = spanned(Cg(C(word), "name") * instance)
   * Cg(Cc "node", "kind") * (here * Cg(args, "args"))^-1
-local shell = spanned(P "`" * Cg(C((1 - P "`")^0), "text") * need(P "`", "a closing '`'"))
+local shell = spanned(P "`" * Cg(C((1 - P "`")^0), "text") * need(P "`", "a closing '`'")
+    * instance)
   * Cg(Cc "command", "kind")
 
-local label = tok(C(word) + C(short)) * ":" * space
+local label = value(Cg(Cc "name", "kind") * Cg(C(word), "text")
+                    + Cg(Cc "string", "kind") * Cg(C(short), "text")) * here * ":" * space
 
 local notation = P {
   V "statement";
@@ -146,8 +149,8 @@ local notation = P {
   term = need(Ct((named + shell) * tail) + V "group", "a stage"),
   group = Ct(spanned(Cg(Cc "group", "kind") * wide(P "(") * Cg(V "branches", "branches")
     * need(P ")", "'&', '|' or ')'"))),
-  branches = Ct(V "branch" * (space * Cg(C(P "&"), "op") * space * V "branch")^1) * space
-    + Ct(V "branch" * (space * Cg(C(P "|"), "op") * space * V "branch")^0) * space,
+  branches = Ct(V "branch" * ((space * Cg(C(P "&"), "op") * space * V "branch")^1
+    + (space * Cg(C(P "|"), "op") * space * V "branch")^0)) * space,
   branch = Ct(Cg(label, "label")^-1 * Cg(V "chain", "chain")),
 }
 
@@ -234,9 +237,9 @@ local function number_of(v)
 end
 
 local function string_of(v)
-  v.value = v.text
-  local f = load("return " .. v.text, "=text", "t", {})
-  if f then v.value = f() end
+  local f, err = load("return " .. v.text, "=text", "t", {})
+  v.value = f and f() or v.text
+  v.mistake = not f and err:gsub("^text:%d+: ", "") or nil
 end
 
 local function lua_of(v)
@@ -252,6 +255,7 @@ local readers = { number = number_of, string = string_of, lua = lua_of }
 local function settle(x)
   if x.stop and x.kind and readers[x.kind] then readers[x.kind](x) end
   if x.stop then x.len, x.stop = x.stop - x.pos, nil end
+  if x.branches then x.op, x.branches.op = x.branches.op, nil end
   if x.marks then
     x.pools, x.keys = {}, {}
     for _, mark in ipairs(x.marks) do
