@@ -16,7 +16,6 @@ local place = require "mp.flow.place"
 local plan = require "mp.flow.plan"
 local run = require "mp.flow.run"
 local stage = require "mp.flow.stage"
-local suggest = require "mp.flow.suggest"
 local summary = require "mp.flow.summary"
 
 local flow = { stage = stage.stage, filter = stage.filter, fold = stage.fold,
@@ -35,41 +34,16 @@ local function options()
   return fine and type(outer) == "table" and outer or {}
 end
 
-local function hinted(message, hint)
-  return hint and ("%s (%s)"):format(message, hint) or message
-end
-
 -- defaults{cap = …}: for all flows that do not say otherwise.
 function flow.defaults(t)
   if type(t) ~= "table" then error("defaults: a table expected, got " .. type(t), 2) end
   for name, v in pairs(t) do
     local value, message, hint = option.read(name, v)
     if value == nil then
-      error("defaults: " .. hinted(message, hint), 2)
+      error("defaults: " .. option.hinted(message, hint), 2)
     end
     defaults[name] = value
   end
-end
-
--- { ["stage.option"] = text } -> { stage = { option = value } }, messages
-local function outside(given)
-  local set, wrong = {}, {}
-  for name, written in pairs(given) do
-    local id, opt = tostring(name):match "^([^.]+)%.([^.]+)$"
-    if id then
-      local value, message, hint
-      local node = grammar.value(tostring(written))
-      if node then value, message, hint = option.read(opt, node) end
-      if value == nil then
-        message = message or ("'%s' is no value"):format(written)
-        wrong[#wrong + 1] = ("mprun: -o %s=%s: %s"):format(name, written, hinted(message, hint))
-      end
-      set[id] = set[id] or {}
-      set[id][opt] = value
-    end
-  end
-  table.sort(wrong)
-  return set, wrong
 end
 
 -- flows ----------------------------------------------------------------------------
@@ -103,7 +77,7 @@ end
 -- All mistakes as text, or nil; the warnings as text.
 function Flow:check(given)
   local ast, mistakes = grammar.parse(self.text)
-  local set = outside(given or options())
+  local set = option.outside(given or options())
   local env = { stages = self.stages, globals = environment(self.stages),
                 defaults = defaults, set = set }
   local nodes, more, warnings = check(ast, env, self.text, #mistakes > 0)
@@ -223,35 +197,17 @@ function flow.globals()
            source = flow.source, emit = flow.emit, defaults = flow.defaults }
 end
 
--- -o names a stage that no flow has.
-local function unknown_stages(set, flows)
-  local ids, known, wrong = {}, {}, {}
-  for _, f in ipairs(flows) do
-    for _, node in ipairs(f.nodes or {}) do
-      known[node.id] = true
-      ids[#ids + 1] = node.id
-    end
-  end
-  for id, opts in pairs(set) do
-    for name in pairs(known[id] and {} or opts) do
-      wrong[#wrong + 1] = hinted(("mprun: -o %s.%s: no stage '%s'"):format(id, name, id),
-                                 suggest.hint(id, ids))
-    end
-  end
-  table.sort(wrong)
-  return wrong
-end
-
 -- Every mistake in every flow, before anything runs, as one text; or nil.
 local function check_all(flows, given)
-  local set, wrong = outside(given)
-  local all = {}
-  for _, f in ipairs(flows) do
+  local set, wrong = option.outside(given)
+  local all, graphs = {}, {}
+  for i, f in ipairs(flows) do
     local mistakes, warnings = f:check(given)
     if given.check and warnings then io.stderr:write(warnings, "\n") end
     all[#all + 1] = mistakes
+    graphs[i] = f.nodes
   end
-  local unknown = #all == 0 and unknown_stages(set, flows) or {}
+  local unknown = #all == 0 and check.unknown(set, graphs) or {}
   table.move(wrong, 1, #wrong, #all + 1, all)
   table.move(unknown, 1, #unknown, #all + 1, all)
   return #all > 0 and table.concat(all, "\n") or nil
