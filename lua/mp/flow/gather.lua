@@ -1,11 +1,95 @@
 -- gather: built-in stages that have a state over their items: head, sort, top,
 -- distinct, uniq, count.
 -- SPDX-License-Identifier: MIT
+--
+-- An op's state is what a worker that takes a killed one's place must have:
+--   all() -> message, weight              everything that counts
+--   changes() -> message, weight | nil    what is new since the last of either
+--   load(message), apply(message)         take such messages over; both return
+--                                         "enough" where nothing more is needed
+--   reset()                               as a new op, which has told nothing yet
+-- weight is the number of items in a message.  An item that raises has changed
+-- nothing.
 
 local argument = require "mp.flow.argument"
+local best = require "mp.flow.best"
+local compare = require "mp.flow.compare"
+local hand_on = require "mp.flow.hand_on"
+local identity = require "mp.flow.identity"
+local show = require "mp.flow.show"
 local stage = require "mp.flow.stage"
 
 local gather = {}
+
+-- states ------------------------------------------------------------------------------
+
+-- One small value, told when it is another one.
+local function value_state(first, get, set)
+  local told = first
+  local state = {}
+
+  function state.all()
+    told = get()
+    return { told }, 1
+  end
+
+  function state.changes()
+    if get() == told then return nil end
+    return state.all()
+  end
+
+  function state.load(message)
+    told = message[1]
+    return set(told)
+  end
+  state.apply = state.load
+
+  function state.reset()
+    told = first
+    set(first)
+  end
+
+  return state
+end
+
+-- A list that only grows: list() -> list, n.  add(v) appends to it.
+local function list_state(list, add, reset)
+  local told = 0
+  local state = {}
+
+  local function message(from)
+    local values, n = list()
+    told = n
+    return table.move(values, from, n, 1, { n = n - from + 1 }), n - from + 1
+  end
+
+  function state.all() return message(1) end
+
+  function state.changes()
+    local _, n = list()
+    if n > told then return message(told + 1) end
+  end
+
+  function state.apply(given)
+    for i = 1, given.n do add(given[i]) end
+    local _, n = list()
+    told = n
+  end
+
+  function state.reset()
+    reset()
+    told = 0
+  end
+
+  function state.load(given)
+    state.reset()
+    state.apply(given)
+  end
+
+  return state
+end
+
+-- head -----------------------------------------------------------------------------------
 
 gather.head = {
   role = "between", pool = "one", gathers = true,
@@ -18,24 +102,64 @@ gather.head = {
   end,
   make = function(params, _, out)
     local left = params.n
+    local function enough() return left == 0 and "enough" or nil end
+    local function set(n)
+      left = n
+      return enough()
+    end
     return { item = function(v)
       if left > 0 then
         left = left - 1
         out(v)
       end
-      return left == 0 and "enough" or nil
-    end }
+      return enough()
+    end, state = value_state(params.n, function() return left end, set) }
   end,
 }
 
-local function identity(v) return v end
+-- sort, top --------------------------------------------------------------------------------
+
+local function itself(v) return v end
 
 local function key_function(list, at, name)
   local by = list[at]
   if by ~= nil and not stage.callable(by) then
     return nil, ("'%s' expects a key function, got %s"):format(name, type(by))
   end
-  return by or identity
+  return by or itself
+end
+
+-- Items, and their keys in a list of their own: less memory than a table each.
+local function make_sort(params, _, out)
+  local by = params.by
+  local items, keys, n, check
+
+  local function reset() items, keys, n, check = {}, {}, 0, compare "sort" end
+  reset()
+
+  local function item(v)
+    local k = check(by(v), v)
+    n = n + 1
+    items[n], keys[n] = v, k
+  end
+
+  local function before(i, j)
+    local a, b = keys[i], keys[j]
+    if a < b then return true end
+    if b < a then return false end
+    return i < j
+  end
+
+  local function finish(gone, mark)
+    local order = {}
+    for i = 1, n do order[i] = i end
+    table.sort(order, before)
+    for i = 1, n do order[i] = items[order[i]] end
+    hand_on(order, n, out, gone, mark)
+  end
+
+  return { item = item, finish = finish,
+           state = list_state(function() return items, n end, item, reset) }
 end
 
 gather.sort = {
@@ -45,43 +169,54 @@ gather.sort = {
     local by, err = key_function(list, 1, "sort")
     return by and { by = by }, err
   end,
-  make = function(params, _, out)
-    local rows, n, by = {}, 0, params.by
-    local function before(a, b)
-      if a[1] == b[1] then return a[2] < b[2] end
-      return a[1] < b[1]
-    end
-    return { item = function(v)
-      n = n + 1
-      rows[n] = { by(v), n, v }
-    end, finish = function()
-      table.sort(rows, before)
-      for i = 1, n do out(rows[i][3]) end
-    end }
-  end,
+  make = make_sort,
 }
 
 local function second(v)
-  if type(v) ~= "table" then
-    error(("top: {key, n} expected, got %s (top(n, by) takes a key function)"):format(type(v)), 0)
+  if type(v) ~= "table" or v[2] == nil then
+    error(("top: {key, n} expected, got %s (top(n, by) takes a key function)"):format(show.item(v)), 0)
   end
   return v[2]
 end
 
--- Ties are in the order of keys, the first field of {key, n}; else of arrival.
-local function tie(a, b)
-  local x, y = a[4], b[4]
-  if x == y then return a[2] < b[2] end
-  if type(x) ~= type(y) or type(x) ~= "number" and type(x) ~= "string" then
-    x, y = tostring(x), tostring(y)
-    if x == y then return a[2] < b[2] end
-  end
-  return x < y
-end
+-- `partial` is what a combiner has left of many items.
+local function make_top(params, _, out)
+  local b
+  local function reset() b = best(params.n, params.by) end
 
-local function better(a, b)
-  if a[1] == b[1] then return tie(a, b) end
-  return a[1] > b[1]
+  local function add(list)
+    for i = 1, list.n do b.add(list[i]) end
+  end
+
+  local function apply(list)
+    add(list)
+    b.new()
+  end
+
+  local function finish(gone, mark)
+    local list = b.list()
+    hand_on(list, list.n, out, gone, mark)
+  end
+
+  local function changes()
+    local list = b.new()
+    if list.n > 0 then return list, list.n end
+  end
+
+  local function all()
+    b.new()
+    local list = b.list()
+    return list, list.n
+  end
+
+  local function load(list)
+    reset()
+    apply(list)
+  end
+
+  reset()
+  return { item = function(v) b.add(v) end, partial = add, finish = finish,
+           state = { all = all, load = load, changes = changes, apply = apply, reset = reset } }
 end
 
 gather.top = {
@@ -94,74 +229,56 @@ gather.top = {
     local by, err = key_function(list, 2, "top")
     return by and { n = n, by = list[2] and by or second }, err
   end,
-  make = function(params, _, out)
-    local rows, n, arrived, by = {}, 0, 0, params.by
-    local function cut()
-      table.sort(rows, better)
-      for i = n, params.n + 1, -1 do rows[i] = nil end
-      n = math.min(n, params.n)
-    end
-    return { item = function(v)
-      n, arrived = n + 1, arrived + 1
-      rows[n] = { by(v), arrived, v, type(v) == "table" and v[1] or nil }
-      if n >= 2 * params.n + 64 then cut() end
-    end, finish = function()
-      cut()
-      for i = 1, n do out(rows[i][3]) end
-    end }
-  end,
+  make = make_top,
 }
 
--- A table as a string that equal tables share.
-local function content(v, depth)
-  if type(v) == "string" then return ("%q"):format(v) end
-  if type(v) ~= "table" then return tostring(v) end
-  if depth > 100 then error("distinct: a table is nested too deeply", 0) end
-  local parts = {}
-  for k, x in pairs(v) do
-    parts[#parts + 1] = content(k, depth + 1) .. "=" .. content(x, depth + 1)
-  end
-  table.sort(parts)
-  return "{" .. table.concat(parts, ",") .. "}"
-end
-
-local function identical(key)
-  if key then return key end
-  return function(v)
-    if type(v) == "table" then return "\0" .. content(v, 0) end
-    return v
-  end
-end
+-- distinct, uniq ------------------------------------------------------------------------------
 
 gather.distinct = {
   role = "between", pool = "key", gathers = true,
   arguments = argument.nothing "distinct",
   make = function(_, _, out, at)
-    local seen, id = {}, identical(at.key)
-    return { item = function(v)
+    local id, seen, keys, n = identity(at, "distinct"), {}, {}, 0
+
+    local function add(k)
+      n = n + 1
+      seen[k], keys[n] = true, k
+    end
+
+    local function item(v)
       local k = id(v)
-      if not seen[k] then
-        seen[k] = true
-        out(v)
-      end
-    end }
+      if seen[k] then return end
+      add(k)
+      out(v)
+    end
+
+    local function partial(list)
+      for i = 1, list.n do item(list[i]) end
+    end
+
+    local function reset() seen, keys, n = {}, {}, 0 end
+
+    return { item = item, partial = partial,
+             state = list_state(function() return keys, n end, add, reset) }
   end,
 }
 
 gather.uniq = {
-  role = "between", pool = "key", gathers = true,
+  role = "between", pool = "one", gathers = true,
   arguments = argument.nothing "uniq",
   make = function(_, _, out, at)
-    local last, id = nil, identical(at.key)
+    local id, last = identity(at, "uniq"), nil
     return { item = function(v)
       local k = id(v)
       if k ~= last then
         last = k
         out(v)
       end
-    end }
+    end, state = value_state(nil, function() return last end, function(k) last = k end) }
   end,
 }
+
+-- count ------------------------------------------------------------------------------------------
 
 -- `counts`: the producers count their own batches.
 local count = stage.fold {
