@@ -1,4 +1,4 @@
--- show: short forms of values, numbers and times, for people.  Pure.
+-- show: short forms of values and endings, for people.  Pure.
 -- SPDX-License-Identifier: MIT
 
 local show = {}
@@ -42,13 +42,6 @@ function show.value(e)
     return type(e.message) == "string" and e.message or show.item(e)
   end
   return tostring(e)
-end
-
-function show.count(n)
-  if n < 100000 then return ("%d"):format(n) end
-  if n < 1e6 then return ("%.0fk"):format(n / 1e3) end
-  if n < 1e9 then return ("%.1fM"):format(n / 1e6) end
-  return ("%.1fG"):format(n / 1e9)
 end
 
 local signals = { [1] = "SIGHUP", [2] = "SIGINT", [3] = "SIGQUIT", [4] = "SIGILL", [6] = "SIGABRT",
