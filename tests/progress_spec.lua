@@ -2,44 +2,11 @@
 -- The terminal is one that script(1) makes; a screen of the test's own reads it.
 -- SPDX-License-Identifier: MIT
 local mp = require "mp"
+local screen = require "tests.screen"
 local support = require "tests.support"
 local mprun, raises = support.mprun, support.raises
 
 local kinds = support.kinds
-
--- What stands on a screen so wide, as a list of lines, after these bytes; and how
--- often a line was too long for it.
-local function screen(text, columns)
-  local lines, row, column, wraps = { "" }, 1, 0, 0
-  local function put(c)
-    if column == columns then row, column, wraps = row + 1, 0, wraps + 1 end
-    local line = lines[row] or ""
-    line = line .. (" "):rep(column - #line)
-    lines[row] = line:sub(1, column) .. c .. line:sub(column + 2)
-    column = column + 1
-  end
-  local at = 1
-  while at <= #text do
-    local c = text:sub(at, at)
-    if text:find("^\27%[K", at) then
-      lines[row] = (lines[row] or ""):sub(1, column)
-      at = at + 2
-    elseif c == "\r" then
-      column = 0
-    elseif c == "\t" then
-      for _ = column % 8, 7 do put " " end
-    elseif c == "\n" then
-      row = row + 1
-    else
-      assert.is_nil(c:find "%c", "a control character: " .. text:sub(at, at + 5):gsub("%c", "^"))
-      put(c)
-    end
-    at = at + 1
-  end
-  for i = 1, row do lines[i] = (lines[i] or ""):gsub(" +$", "") end
-  if lines[#lines] == "" then lines[#lines] = nil end
-  return lines, wraps
-end
 
 -- The script's output on a terminal so wide: screen, bytes, exit status.
 local function on_terminal(columns, text)
@@ -47,9 +14,10 @@ local function on_terminal(columns, text)
   local r = support.run { "script", "-qec",
     ("stty cols %d; exec %s %s"):format(columns, support.quote(support.program), support.quote(path)),
     "/dev/null" }
-  local lines, wraps = screen(r.out, columns)
-  assert.equal(0, wraps, r.out)
-  return lines, r.out, r.status
+  local s = screen.new(columns)
+  s:feed(r.out)
+  assert.equal(0, s.wraps, r.out)
+  return s:lines(), r.out, r.status
 end
 
 local function count(text, what)
@@ -192,6 +160,55 @@ describe("progress on a terminal", function()
     assert.truthy(lines[2]:find "^0/0 ", lines[2])
     assert.truthy(lines[3]:find "^0/0 ", lines[3])
     assert.truthy(lines[4]:find "100%%  3/3 ", lines[4])
+  end)
+end)
+
+describe("a bar of several lines", function()
+  after_each(support.clean)
+
+  local SHOW = [[
+    local core = require "mp.core"
+    mp.spawn(print, "begin"):join()
+    local function show(text) core.bar("\r\n" .. text .. "\27[2A\r") end
+  ]]
+
+  terminal_it("goes where somebody writes, and leaves nothing behind", function()
+    local lines, out = on_terminal(80, SHOW .. [[
+      show "one\ntwo"
+      show "three\nfour"
+      mp.spawn(function() print "a\nb\nc" end):join()
+      show "five\nsix"
+      core.bar("\r\27[J", true)
+      print "the end"
+    ]])
+    assert.same({ "begin", "a", "b", "c", "the end" }, lines)
+    assert.equal(2, count(out, "\27%[J"), out)
+  end)
+
+  terminal_it("does not go over an unfinished line", function()
+    assert.same({ "begin", "where? here", "and there", "the end" }, (on_terminal(80, SHOW .. [[
+      show "one\ntwo"
+      io.write "where? here"
+      io.flush()
+      show "three\nfour"
+      io.write "and "
+      io.flush()
+      io.write "there\n"
+      show "five\nsix"
+      core.bar("\r\27[J", true)
+      print "the end"
+    ]])))
+  end)
+
+  terminal_it("is over with a text that ends its line", function()
+    local lines = on_terminal(80, SHOW .. [[
+      show "one\ntwo"
+      core.bar "\rthe last\n"
+      io.write "x"
+      io.flush()
+      core.bar "\rnothing stood here\n"
+    ]])
+    assert.same({ "begin", "the last", "nothing stood here" }, { lines[1], lines[2], lines[3] })
   end)
 end)
 

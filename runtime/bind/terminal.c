@@ -1,7 +1,8 @@
 /* terminal: what is asked of a terminal, and bars there; on the table mp.core.
  *
- *   core.terminal(fd) -> its columns, 0: it does not say | nil: fd is none
- *   core.bar(text)    to stderr; see mp_stdio_bar
+ *   core.terminal(fd) -> its columns, its rows, 0: it does not say | nil: fd is none
+ *   core.bar(text, [over])  to stderr; see mp_stdio_bar. It is over by itself
+ *                     with a text that ends its line
  *
  * SPDX-License-Identifier: MIT */
 #include <sys/ioctl.h>
@@ -18,17 +19,19 @@ static int core_terminal(lua_State *L)
 	if (!isatty(fd))
 		return 0;
 	if (ioctl(fd, TIOCGWINSZ, &size) < 0)
-		size.ws_col = 0;
+		size.ws_col = size.ws_row = 0;
 	lua_pushinteger(L, size.ws_col);
-	return 1;
+	lua_pushinteger(L, size.ws_row);
+	return 2;
 }
 
 static int core_bar(lua_State *L)
 {
 	size_t len;
 	const char *text = luaL_checklstring(L, 1, &len);
+	bool over = lua_toboolean(L, 2) || (len && text[len - 1] == '\n');
 	mp_stdio_flush();
-	mp_stdio_bar(text, len);
+	mp_stdio_bar(text, len, over);
 	return 0;
 }
 

@@ -9,8 +9,9 @@
  * write of less than the buffer, writes everything.
  * A thread has such a stream of its own: what several write to one buffer piece
  * by piece would be torn.
- * A bar stands in the terminal's last line until somebody writes; while there is
- * one, writes to a terminal take the latch, too.
+ * A bar stands in the terminal's last lines until somebody writes, with the cursor
+ * in its first: from there on everything is cleared. While there is one, writes to
+ * a terminal take the latch, too.
  * Crash: a process killed in a long write leaves its line torn and the latch
  * in its name; the next one steals it.
  *
@@ -69,21 +70,31 @@ static int write_all(int fd, const char *p, size_t n)
 }
 
 /* Of the header's word `bar`. */
-enum { SHOWN = 1, STANDS = 2 };  /* there is one now; it is what the line shows */
+enum {
+	SHOWN = 1,   /* there is one now */
+	STANDS = 2,  /* it is what the lines show */
+	CUT = 4,     /* somebody's unfinished line is, which it must not go over */
+};
 
 static bool beside_bar(int fd)
 {
 	return actor && atomic_load(&actor->shm->h->bar) && isatty(fd);
 }
 
-/* Latched. */
+/* Both latched. */
 static void clear_bar(mp_word *bar, int fd)
 {
-	static const char clear[] = "\r\033[K";
+	static const char clear[] = "\r\033[J";
 	if (atomic_load(bar) & STANDS) {
 		write_all(fd, clear, sizeof clear - 1);
 		atomic_store(bar, SHOWN);
 	}
+}
+
+static void note_end(mp_word *bar, const char *p, size_t n)
+{
+	if (n && atomic_load(bar))
+		atomic_store(bar, p[n - 1] == '\n' ? SHOWN : SHOWN | CUT);
 }
 
 static int write_whole(int fd, const char *p, size_t n)
@@ -96,6 +107,8 @@ static int write_whole(int fd, const char *p, size_t n)
 	if (beside)
 		clear_bar(&me->shm->h->bar, fd);
 	rc = write_all(fd, p, n);
+	if (beside)
+		note_end(&me->shm->h->bar, p, n);
 	if (me)
 		mp_unlatch(me, &me->shm->h->stdio);
 	return rc;
@@ -107,9 +120,8 @@ void mp_stdio_error(const char *text, size_t len)
 	write_whole(STDERR_FILENO, text, len);
 }
 
-void mp_stdio_bar(const char *text, size_t len)
+void mp_stdio_bar(const char *text, size_t len, bool over)
 {
-	bool over = len && text[len - 1] == '\n';
 	fflush(stderr);
 	if (!actor || !isatty(STDERR_FILENO)) {
 		write_whole(STDERR_FILENO, text, len);
@@ -117,6 +129,8 @@ void mp_stdio_bar(const char *text, size_t len)
 	}
 	mp_self *me = actor;
 	mp_latch_hold(me, &me->shm->h->stdio);
+	if (atomic_load(&me->shm->h->bar) & CUT)
+		write_all(STDERR_FILENO, "\n", 1);
 	write_all(STDERR_FILENO, text, len);
 	atomic_store(&me->shm->h->bar, over ? 0 : SHOWN | STANDS);
 	mp_unlatch(me, &me->shm->h->stdio);

@@ -33,8 +33,9 @@ void mp_stdio_flush(void);
 void mp_stdio_actor(mp_self *me);
 /* One write to stderr, whole. */
 void mp_stdio_error(const char *text, size_t len);
-/* The same; on a terminal, what it leaves unfinished is a bar: whoever of our
- * processes writes there next clears that line first, then it is gone. */
-void mp_stdio_bar(const char *text, size_t len);
+/* The same; on a terminal, what stands from the cursor's line on is a bar: whoever
+ * of our processes writes there next clears that first, then it is gone. over: there
+ * is no bar any more. */
+void mp_stdio_bar(const char *text, size_t len, bool over);
 
 #endif
