@@ -19,11 +19,9 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#ifndef __GLIBC__
-#include <stdio_ext.h>
-#endif
 
 #include "../proc/process.h"
+#include "../proc/stdio.h"
 #include "../shm/bell.h"
 #include "../shm/sleep.h"
 #include "bind.h"
@@ -65,23 +63,13 @@ static const char *name_at(lua_State *L, int idx)
 	return luaL_typename(L, idx);
 }
 
-/* What was read ahead no poll tells of. */
-static bool has_read_ahead(FILE *f)
-{
-#ifdef __GLIBC__
-	return f->_IO_read_end > f->_IO_read_ptr;
-#else
-	return __freadahead(f) > 0;
-#endif
-}
-
 /* A file, or LuaSocket's objects: they say so by their method dirty. */
 static bool is_dirty(lua_State *L, int idx)
 {
 	luaL_Stream *s = luaL_testudata(L, idx, LUA_FILEHANDLE);
 	bool dirty = false;
 	if (s)
-		return s->closef && has_read_ahead(s->f);
+		return s->closef && mp_stdio_ahead(s->f) > 0;
 	if (lua_getfield(L, idx, "dirty") == LUA_TFUNCTION) {
 		lua_pushvalue(L, idx);
 		lua_call(L, 1, 1);

@@ -292,6 +292,12 @@ int mp_stdio_number(FILE *f)
 	return f == stdout || (own && f == own->file) ? STDOUT_FILENO : fileno(f);
 }
 
+#ifdef __GLIBC__
+size_t mp_stdio_ahead(FILE *f) { return (size_t)(f->_IO_read_end - f->_IO_read_ptr); }
+#else
+size_t mp_stdio_ahead(FILE *f) { return __freadahead(f); }
+#endif
+
 /* ---- any program's ------------------------------------------------------------ */
 
 void mp_stdio_plain(void)

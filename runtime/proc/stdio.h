@@ -25,6 +25,8 @@ void mp_stdio_close(mp_stream *s);
 void mp_stdio_purge(mp_stream *s);
 /* The descriptor behind a file of ours or anybody's. */
 int mp_stdio_number(FILE *f);
+/* Bytes that a file has read ahead of its reader: no poll tells of them. */
+size_t mp_stdio_ahead(FILE *f);
 /* Flushes what this thread, or a C function, has written. Cheap if there is
  * nothing. */
 void mp_stdio_flush(void);
