@@ -296,6 +296,7 @@ static void make_module(lua_State *L)
 	mp_open_chunk(L);
 	mp_open_terminal(L);
 	mp_open_file(L);
+	mp_open_json(L);
 	mp_open_crash(L);
 	lua_pushvalue(L, -1);
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &module_key);
