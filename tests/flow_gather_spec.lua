@@ -237,6 +237,16 @@ describe("a worker's death costs nothing", function()
   survives("uniq", "uniq", {}, mixed)
   survives("uniq by key", "uniq", {}, pairs_of, first)
 
+  it("as a state is taken over in the place of the op's own", function()
+    assert.same({ 8, 9 }, ops.replaced(gather.sort, {}, { 1, 2 }, { 9, 8 }))
+    assert.same({ "b" }, ops.replaced(gather.top, { 1, function(v) return v end }, { "x", "y" }, { "a", "b" }))
+    local run = ops.open(gather.distinct, {})
+    run.op.item "a"
+    run.op.state.load(ops.open(gather.distinct, {}).op.state.all())
+    run.op.item "a"
+    assert.same({ "a", "a" }, run.results)
+  end)
+
   it("and its changes are no more than what is new", function()
     local run = ops.open(gather.sort, {})
     local top = ops.open(gather.top, { 2, function(v) return v end })

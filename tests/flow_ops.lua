@@ -3,10 +3,12 @@
 --
 --   open(def, args, [options]) -> run     args: the arguments as a list
 --     run.op, run.results, run.ctx; run.time moves on by ctx.sleep and by hand
---     options: key = function, seconds until ctx.sleep says that it is stopping
+--     options: key = function, stops = the time when ctx.sleep is told to stop
 --   items(list) -> events                 an event is { v } (an item), { wait = seconds }
 --                                         or { window = true }
 --   gives(def, args, events, [options]) -> results of a run that nothing disturbs
+--   replaced(def, args, before, after, [options]) -> results of an op that had taken
+--     `before` in when it took over the state of one that had taken `after` in
 --   survives(def, args, events, random, keep, [options]) -> results of one whose
 --     worker dies again and again; keep says what its ledger is made of:
 --     "changes", "all", or "items" (given again to the op, as to one that has no
@@ -29,10 +31,9 @@ local function context(run, options)
     stage = "op", worker = 1, workers = 1, stopping = false,
     time = function() return run.time end,
     sleep = function(seconds)
-      assert(seconds >= 0)
-      run.time = run.time + seconds
-      if options.stops and run.time >= options.stops then return false end
-      return true
+      local stops = options.stops or math.huge
+      run.time = math.max(run.time, math.min(run.time + seconds, stops))
+      return run.time < stops
     end,
   }
 end
@@ -100,6 +101,16 @@ function ops.gives(def, args, events, options)
       break
     end
   end
+  run:finish()
+  return run.results
+end
+
+function ops.replaced(def, args, before, after, options)
+  local run, other = ops.open(def, args, options), ops.open(def, args, options)
+  for _, v in ipairs(before) do run.op.item(v) end
+  for _, v in ipairs(after) do other.op.item(v) end
+  run.results = {}
+  run.op.state.load(other.op.state.all())
   run:finish()
   return run.results
 end

@@ -22,7 +22,7 @@
 
 local builtin = {}
 
-for _, family in ipairs { "source", "text", "gather", "sink" } do
+for _, family in ipairs { "source", "text", "gather", "timed", "zip", "sink" } do
   for name, def in pairs(require("mp.flow." .. family)) do builtin[name] = def end
 end
 
