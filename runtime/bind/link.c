@@ -5,6 +5,9 @@
  *                               other worker holds an item of it
  *                               role: "tasks" or "results" of a pool, for reports
  *   q:lease(max, [timeout])     see queue.c
+ *   core.keep(lease, [n])       n leases (1), from that number on, leave the
+ *                               transaction: commits do not finish them
+ *   core.claim(lease, [n])      they are part of it again
  *   core.commit(q1, list1, …)   everything leased is finished and all of the
  *                               lists (n is honoured) are put, in one store:
  *                               true | nil, reason; then nothing happened
@@ -13,6 +16,8 @@
  *   core.wait(list, [timeout])  mp.wait for objects and descriptors (wait.c)
  *
  * SPDX-License-Identifier: MIT */
+#include <errno.h>
+
 #include "message.h"
 
 static int core_link(lua_State *L)
@@ -168,8 +173,39 @@ static int core_release(lua_State *L)
 	return 0;
 }
 
+/* ---- keep, claim ------------------------------------------------------------------ */
+
+static int move(lua_State *L, const char *call, int f(mp_self *, uint64_t, uint32_t),
+                const char *already)
+{
+	mp_self *me = mp_state_self(L, mp_state_of(L), call);
+	lua_Integer lease = luaL_checkinteger(L, 1), n = luaL_optinteger(L, 2, 1);
+	if (lease < 1 || n < 0 || n > UINT32_MAX)
+		mp_misuse(L, call, "expected the number of a lease and how many, got %I and %I",
+		          (LUAI_UACINT)lease, (LUAI_UACINT)n);
+	int rc = f(me, (uint64_t)lease, (uint32_t)n);
+	if (rc != MP_OK)
+		mp_misuse(L, call, "of the leases %I to %I %s", (LUAI_UACINT)lease,
+		          (LUAI_UACINT)(lease + n - 1),
+		          rc == -EALREADY ? already : "not all are this process's; list.lease "
+		          "tells the first one's number, core.commit and core.release end them");
+	return 0;
+}
+
+static int core_keep(lua_State *L)
+{
+	return move(L, "core.keep", mp_queue_keep, "some are kept already");
+}
+
+static int core_claim(lua_State *L)
+{
+	return move(L, "core.claim", mp_queue_claim, "some are not kept; core.keep keeps them");
+}
+
 static const luaL_Reg functions[] = {
 	{ "link", core_link },
+	{ "keep", core_keep },
+	{ "claim", core_claim },
 	{ "commit", core_commit },
 	{ "release", core_release },
 	{ NULL, NULL }

@@ -266,11 +266,11 @@ static mp_word *readiness(void *body)
 	return &((mp_queue *)body)->getters;
 }
 
-/* At a closed queue nobody waits for what it has in work itself. */
+/* At a closed queue nobody waits for what it has itself. */
 static bool ready(mp_self *me, void *body)
 {
 	const mp_queue *q = body;
-	return mp_queue_ready(q, me->shm) || (mp_queue_closed(q) && mp_queue_in_work(me, q));
+	return mp_queue_ready(q, me->shm) || (mp_queue_closed(q) && mp_queue_leased_here(me, q));
 }
 
 static bool stuck(const mp_shm *s, void *body, mp_aid who, uint32_t what, mp_aid *on)

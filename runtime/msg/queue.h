@@ -19,6 +19,9 @@
  * drops what lies there, as slot[txn].commit says. Checked exhaustively; the
  * order of the stores in queue_commit.c is the argument.
  *
+ * A lease is LEASED_TXN while it is in its holder's transaction, and LEASED
+ * while it is kept out of it (mp_queue_keep).
+ *
  * A plain get is at most once (a consumer that dies takes its item along); a
  * leased item is handed on exactly once. An item of a joinable queue is leased
  * by get and DONE by task_done: at least once, and finished exactly once.
@@ -138,10 +141,17 @@ int mp_queue_lease(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                    int64_t deadline, uint32_t *ngot);
 /* The item of a lease. false: I have no such lease. */
 bool mp_queue_leased(mp_self *me, uint64_t lease, mp_in *in);
-/* Sets the label of what I have leased: whoever leases it next, should I die
+/* Takes n leases, from that number on, out of the transaction: commits do not
+ * finish them before they are claimed again. They stay mine, and go back when I
+ * end. Being kept is no delivery (tries), being claimed again is one. 0;
+ * otherwise nothing happened: -ENOENT: not all are mine, -EALREADY: not all are
+ * to be kept, or claimed. */
+int mp_queue_keep(mp_self *me, uint64_t lease, uint32_t n);
+int mp_queue_claim(mp_self *me, uint64_t lease, uint32_t n);
+/* Sets the label of what I have leased, and do not keep: whoever leases it next, should I die
  * or give it back, sees it. */
 void mp_queue_mark(mp_self *me, uint16_t label);
-/* Gives everything leased back to the head of its queue: unharmed, so that
+/* Gives everything leased, and kept, back to the head of its queue: unharmed, so that
  * this was no delivery (tries). */
 void mp_queue_release(mp_self *me);
 /* The same of one that ends with its work undone, as if it were killed: it was
@@ -160,7 +170,7 @@ typedef struct mp_batch {
 	uint32_t n;
 } mp_batch;
 
-/* Everything leased is finished and every output is put, in one store. Waits
+/* Everything leased and not kept is finished and every output is put, in one store. Waits
  * while an output is full (one that has room takes any number). The same
  * queue may stand once only (-EINVAL). 0; otherwise nothing happened:
  * MP_TIMEOUT, MP_FULL (deadline 0), MP_CLOSED, MP_NOMEM, MP_INTERRUPTED. */

@@ -120,8 +120,8 @@ void mp_lease_add(mp_self *me, mp_lease l);
 uint32_t mp_lease_find(const mp_self *me, uint64_t number);
 /* Takes what is at a place off the table, but not out of txn. */
 void mp_lease_forget(mp_self *me, uint32_t place);
-/* Have I leased any of q's? */
-bool mp_leased_of(const mp_self *me, const mp_queue *q);
+/* Have I leased any of q's, or have it in work? A look at all leases. */
+bool mp_queue_leased_here(const mp_self *me, const mp_queue *q);
 /* The same for items of q in me->works; there is room: one more. */
 bool mp_work_room(mp_self *me, const mp_queue *q, uint32_t n);
 void mp_work_add(mp_self *me, const mp_queue *q, const mp_lease *l);

@@ -9,7 +9,8 @@
  *  - commit = 1;
  *  - per queue: cells READY in order, then the tail's words, then txn = 0,
  *    then the latch is freed;
- *  - inputs DONE, under their head latches;
+ *  - inputs DONE, under their head latches; those that are kept are none, and
+ *    their cells say so (queue_lease.c);
  *  - commit = 0.
  * Killed before the commit: cells are EMPTY and will be filled again, blocks
  * are in the corpse's name, inputs go back. Killed after it: a queue that is
@@ -32,10 +33,12 @@ static void finish_queue(mp_self *me, uint32_t *i)
 	const mp_leases *s = &me->leases;
 	uint64_t at = s->at[s->txn[*i] - 1].queue;
 	mp_queue *q = mp_at(me->shm, at);
-	uint32_t from = *i;
+	uint32_t n = 0;
 	mp_queue_lock_head(me, q);
 	for (; *i < s->ntxn; ++*i) {
 		const mp_lease *l = &s->at[s->txn[*i] - 1];
+		if (l->kept)
+			continue;
 		if (l->queue != at)
 			break;
 		if (l->block)
@@ -43,22 +46,30 @@ static void finish_queue(mp_self *me, uint32_t *i)
 		mp_cell_done(mp_at(me->shm, l->cell));
 		MP_CRASHPOINT("commit.input");
 		mp_queue_count_done(q, mp_at(me->shm, l->seg));
+		n++;
 	}
 	mp_queue_retire(me, q);
 	mp_unlatch(me, &q->head_latch);
-	mp_queue_roomier(me, q, *i - from);
+	mp_queue_roomier(me, q, n);
 	mp_queue_told_done(me, q);
 }
 
 static void finish_inputs(mp_self *me)
 {
 	mp_leases *s = &me->leases;
-	for (uint32_t i = 0; i < s->ntxn;)
-		finish_queue(me, &i);
+	for (uint32_t i = 0; i < s->ntxn;) {
+		if (s->at[s->txn[i] - 1].kept)
+			i++;
+		else
+			finish_queue(me, &i);
+	}
 	for (uint32_t i = 0; i < s->ntxn; i++) {
-		uint64_t block = s->at[s->txn[i] - 1].block;
-		if (block)
-			mp_free(me, block);
+		mp_lease *l = &s->at[s->txn[i] - 1];
+		l->listed = false;
+		if (l->kept)
+			continue;
+		if (l->block)
+			mp_free(me, l->block);
 		mp_lease_forget(me, s->txn[i]);
 	}
 	s->ntxn = 0;

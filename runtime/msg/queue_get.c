@@ -188,16 +188,11 @@ static void keep(mp_self *me, mp_queue *q, mp_seg *seg, mp_cell *c, mp_in *in)
 	in->leased = true;
 }
 
-static bool leased_here(const mp_self *me, const mp_queue *q)
-{
-	return mp_queue_in_work(me, q) || mp_leased_of(me, q);
-}
-
 /* Nothing is there, and nothing can come any more; nobody waits for what it
  * has in work itself. */
 static bool drained(const mp_self *me, const mp_queue *q, uint32_t closed)
 {
-	return closed && (mp_queue_final(q, closed) || leased_here(me, q));
+	return closed && (mp_queue_final(q, closed) || mp_queue_leased_here(me, q));
 }
 
 typedef void take_fn(mp_self *, mp_queue *, mp_seg *, mp_cell *, mp_in *);
@@ -261,20 +256,26 @@ static int take_some(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max, uint32_
 struct watch {
 	mp_self *me;
 	mp_queue *q;
+	enum { UNKNOWN, MINE, NONE } leases;  /* of q; they stay as they are while I wait */
 };
 
 static bool something(void *arg)
 {
 	struct watch *w = arg;
-	return mp_queue_ready(w->q, w->me->shm) ||
-	       (atomic_load_explicit(&w->q->closed, memory_order_relaxed) && leased_here(w->me, w->q));
+	if (mp_queue_ready(w->q, w->me->shm))
+		return true;
+	if (!atomic_load_explicit(&w->q->closed, memory_order_relaxed))
+		return false;
+	if (w->leases == UNKNOWN)
+		w->leases = mp_queue_leased_here(w->me, w->q) ? MINE : NONE;
+	return w->leases == MINE;
 }
 
 static int take(mp_self *me, mp_queue *q, mp_in *ins, uint32_t max,
                 int64_t deadline, uint32_t *ngot, const struct taking *t)
 {
 	mp_wait as = { q->flags & MP_Q_PIPE ? MP_W_RECV : MP_W_GET, q->taker, &q->tail_latch, false };
-	struct watch w = { me, q };
+	struct watch w = { me, q, UNKNOWN };
 	for (;;) {
 		int rc = take_some(me, q, ins, max, ngot, t);
 		if (rc != MP_EMPTY || deadline == 0)

@@ -1,11 +1,22 @@
-/* queue_lease: what an actor has leased, by number, and giving it back.
+/* queue_lease: what an actor has leased, by number: keeping it out of the
+ * transaction, claiming it again, giving it back.
  *
- * The truth is in the cells: the sweep gives back what a dead one had by that
- * alone. This table only tells which cells they are.
+ * The truth is in the cells: the sweep gives back, or finishes, what a dead one
+ * had by that alone. This table only tells which cells they are.
+ *
+ * Crash: keep and claim store LEASED or LEASED_TXN into cells of mine, one
+ * after the other. No latch is needed: whoever reads states under one takes both
+ * for leased, and until I am dead nobody but me stores into them. Outside of
+ * mp_queue_commit my slot's commit is 0; killed there, everything goes back,
+ * whichever of the two each cell says. In it, commit = 1 comes after all these
+ * stores: the sweep that sees it finishes what was in the transaction, and
+ * gives back what was kept. (The table may be wrong then; it died with me.)
+ * A delivery too many may be counted, none too few that ends in a death.
  *
  * SPDX-License-Identifier: MIT */
 #include "queue_body.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +78,7 @@ void mp_lease_add(mp_self *me, mp_lease l)
 	else
 		place = ++s->used;
 	l.number = ++s->last;
+	l.listed = true;
 	s->at[place - 1] = l;
 	enchain(s, place);
 	s->txn[s->ntxn++] = place;
@@ -96,9 +108,11 @@ uint32_t mp_lease_find(const mp_self *me, uint64_t number)
 	return place;
 }
 
-bool mp_leased_of(const mp_self *me, const mp_queue *q)
+bool mp_queue_leased_here(const mp_self *me, const mp_queue *q)
 {
 	const mp_leases *s = &me->leases;
+	if (mp_queue_in_work(me, q))
+		return true;
 	for (uint32_t i = 0; s->n && i < s->used; i++)
 		if (s->at[i].number && s->at[i].queue == mp_off(me->shm, q))
 			return true;
@@ -109,6 +123,68 @@ void mp_leases_free(mp_self *me)
 {
 	free(me->leases.at);
 	me->leases = (mp_leases){ .last = me->leases.last };
+}
+
+/* 255: or more. */
+static void uncount(mp_cell *c)
+{
+	if (c->tries < UINT8_MAX)
+		c->tries--;
+}
+
+/* ---- keeping -------------------------------------------------------------------- */
+
+/* Are these n all mine, and all kept, or all not? */
+static int check(const mp_self *me, uint64_t number, uint32_t n, bool kept)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t place = mp_lease_find(me, number + i);
+		if (!place)
+			return -ENOENT;
+		if (me->leases.at[place - 1].kept != kept)
+			return -EALREADY;
+	}
+	return MP_OK;
+}
+
+static mp_lease *found(mp_self *me, uint64_t number)
+{
+	return &me->leases.at[mp_lease_find(me, number) - 1];
+}
+
+int mp_queue_keep(mp_self *me, uint64_t lease, uint32_t n)
+{
+	int rc = check(me, lease, n, false);
+	for (uint32_t i = 0; rc == MP_OK && i < n; i++) {
+		mp_lease *l = found(me, lease + i);
+		mp_cell *c = mp_at(me->shm, l->cell);
+		atomic_store_explicit(&c->state, mp_cell_word(MP_CELL_LEASED, me->aid),
+		                      memory_order_release);
+		MP_CRASHPOINT("keep.kept");
+		uncount(c);
+		l->kept = true;
+	}
+	return rc;
+}
+
+int mp_queue_claim(mp_self *me, uint64_t lease, uint32_t n)
+{
+	mp_leases *s = &me->leases;
+	int rc = check(me, lease, n, true);
+	for (uint32_t i = 0; rc == MP_OK && i < n; i++) {
+		mp_lease *l = found(me, lease + i);
+		mp_cell *c = mp_at(me->shm, l->cell);
+		if (c->tries < UINT8_MAX)
+			c->tries++;
+		MP_CRASHPOINT("claim.counted");
+		atomic_store_explicit(&c->state, mp_cell_word(MP_CELL_LEASED_TXN, me->aid),
+		                      memory_order_release);
+		l->kept = false;
+		if (!l->listed)
+			s->txn[s->ntxn++] = (uint32_t)(l - s->at) + 1;
+		l->listed = true;
+	}
+	return rc;
 }
 
 /* ---- giving back ---------------------------------------------------------------- */
@@ -140,8 +216,8 @@ static void clear(mp_leases *s)
 static void return_one(mp_self *me, const mp_lease *l, bool counts)
 {
 	mp_cell *c = mp_at(me->shm, l->cell);
-	if (!counts && c->tries < UINT8_MAX)
-		c->tries--;
+	if (!counts && !l->kept)
+		uncount(c);
 	MP_CRASHPOINT("release.counted");
 	atomic_store_explicit(&c->state, mp_cell_word(MP_CELL_READY, 0), memory_order_release);
 }

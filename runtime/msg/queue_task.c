@@ -16,8 +16,11 @@
 void mp_queue_mark(mp_self *me, uint16_t label)
 {
 	const mp_leases *s = &me->leases;
-	for (uint32_t i = 0; i < s->ntxn; i++)
-		((mp_cell *)mp_at(me->shm, s->at[s->txn[i] - 1].cell))->label = label;
+	for (uint32_t i = 0; i < s->ntxn; i++) {
+		const mp_lease *l = &s->at[s->txn[i] - 1];
+		if (!l->kept)
+			((mp_cell *)mp_at(me->shm, l->cell))->label = label;
+	}
 	MP_CRASHPOINT("mark.marked");
 }
 

@@ -41,6 +41,8 @@ typedef struct mp_lease {
 	uint64_t seg;                 /* offset of its segment */
 	uint64_t block;               /* offset of its block, 0: inline */
 	uint32_t next;                /* place of the next one in the same chain, 0: none */
+	bool kept;                    /* the transaction is without it */
+	bool listed;                  /* in txn, kept or not */
 } mp_lease;
 
 /* What an actor has leased and not yet finished, by number (queue_lease.c).
@@ -48,7 +50,7 @@ typedef struct mp_lease {
 typedef struct mp_leases {
 	mp_lease *at;                 /* cap places */
 	uint32_t *chains;             /* by number & (cap - 1): the first place, 0: none */
-	uint32_t *txn;                /* places in the order in which they were leased */
+	uint32_t *txn;                /* places leased or claimed since the last commit, in order */
 	uint32_t n, ntxn, cap;        /* leases; in txn; places, a power of two or 0 */
 	uint32_t used, free;          /* places used ever; the first free one of these, 0: none */
 	uint64_t last;                /* number given last */
