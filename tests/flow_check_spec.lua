@@ -115,7 +115,7 @@ p.lua:1:58: error: 'number' is a number, not a function
     "'top' expects a number from 1 on, and perhaps a key function: top(20)",
     "the argument 'x' is nil", "'count' takes no arguments")
   says("arguments that are no Lua", "lines(1 +) -> null",
-    "not a Lua expression: unexpected symbol near <eof>")
+    "not a Lua expression: unexpected symbol at its end")
   says("arguments that are nil or fail", "lines(nowhere) -> head(nowhere.x) -> null",
     "the argument 'nowhere' is nil", "attempt to index a nil value (global 'nowhere')")
   says("arguments for a script's function", "range(1, 2) -> fetch(3) -> null",

@@ -102,6 +102,31 @@ describe("the grammar reads", function()
     assert.equal("4", ast[3].chain[3].pools[1].count)
   end)
 
+  it("arguments and options over several lines, with comments", function()
+    local t = terms "a( -- one\n 'x', -- two, and (\n 5 -- three\n){ -- four\n cap = 3, -- five\n full=wait\n}"
+    assert.same({ "x", 5 }, { t[1].args[1].value, t[1].args[2].value })
+    assert.same({ "cap", "full" }, { t[1].opts[1].name, t[1].opts[2].name })
+  end)
+
+  it("literals that have a unit, alone in an argument", function()
+    local option = require "mp.flow.option"
+    local function plain(text)
+      local list = terms("f(" .. text .. ")")[1].args
+      for i, v in ipairs(list) do list[i] = option.plain(v) end
+      return list
+    end
+    assert.same({ 10 }, plain "10/s")
+    assert.same({ 10 }, plain "10s")
+    assert.same({ 100, 1 }, plain "100, 1s")
+    assert.same({ 0.25, 7200, 90, 0.05, 1048576, -3 }, plain "250ms, 2h, 1.5m, 5%, 1M, -3")
+  end)
+
+  it("groups that span lines, and macros in them", function()
+    local ast = parse "m =\n  a\n  -> b\n\nx -> (m -> c -- one\n  & -- two\n  d)\n  -> e"
+    assert.same({ "m", 2, "&" }, { ast[1].macro, #ast, ast[2].chain[3].op })
+    assert.equal("m", ast[2].chain[3].branches[1].chain[1].name)
+  end)
+
   it("nothing", function()
     assert.same({}, parse "")
     assert.same({}, parse " \n ; -- only a comment")
@@ -129,7 +154,7 @@ p.lua:1:10: error: expected a stage, found the end of the flow
       |          ^]])
 
   it_says("a pool of what is no number", "a*cpuu -> b", [[
-p.lua:1:3: error: expected a number, a range like 2..8, or 'cpu' after '*', found 'cpuu' (did you mean 'cpu'?)
+p.lua:1:3: error: expected a number, a range like 2..8 or 'cpu', found 'cpuu' (did you mean 'cpu'?)
     1 | a*cpuu -> b
       |   ^~~~]])
 
@@ -163,6 +188,51 @@ p.lua:1:6: error: expected '=', found '}'
     1 | a{cap} -> b
       |      ^]])
 
+  it_says("a bracket that is never closed", "a(\")\") -> (b & c(')')\n-> `)` -> d -- )", [[
+p.lua:1:11: error: this '(' is never closed
+    1 | a(")") -> (b & c(')')
+      |           ^]])
+
+  it_says("a function that is never closed", "a(function(x)\n  if x then return 1\nend) -> b\nc ->", [[
+p.lua:3:4: error: expected 'end', found ')'
+    3 | end) -> b
+      |    ^
+p.lua:4:5: error: expected a stage, found the end of the flow
+    4 | c ->
+      |     ^]])
+
+  it_says("what is missing in a group", "a -> (b, c) -> (x: d | e f) -> ()", [[
+p.lua:1:8: error: expected '->', '&', '|' or ')', found ',' ]]
+    .. [[(a group in brackets has several: '&' sends to each, '|' to whichever is free)
+    1 | a -> (b, c) -> (x: d | e f) -> ()
+      |        ^]])
+
+  it_says("what comes in the wrong order", "a{cap=3}*4 -> b", [[
+p.lua:1:9: error: expected '->', found '*' (pools and keys stand before '{…}')
+    1 | a{cap=3}*4 -> b
+      |         ^]])
+
+  it_says("comments of other languages, at the next token", "a -> b  // see\n# there", [[
+p.lua:1:9: error: expected '->', found '//' (a comment begins with '--')
+    1 | a -> b  // see
+      |         ^~
+p.lua:2:1: error: expected a stage, found '#' (a comment begins with '--')
+    2 | # there
+      | ^]])
+
+  it_says("a mistake before a function of several lines once",
+    "a b(function(x)\n  return x\nend) -> c\nd -> -> e", [[
+p.lua:1:3: error: expected '->', found 'b' (is a link missing?)
+    1 | a b(function(x)
+      |   ^
+p.lua:4:6: error: expected a stage, found '->'
+    4 | d -> -> e
+      |      ^~]])
+
+  it_says("a byte that nobody sees", "a -> \1", [[
+p.lua:1:6: error: expected a stage, found '\1'
+    1 | a -> ]] .. "\1\n      |      ^")
+
   it_says("every statement that has a mistake", "a b\n-> c\nd -> e\nf -> -> g; h*x -> i", [[
 p.lua:1:3: error: expected '->', found 'b' (is a link missing?)
     1 | a b
@@ -170,7 +240,7 @@ p.lua:1:3: error: expected '->', found 'b' (is a link missing?)
 p.lua:4:6: error: expected a stage, found '->'
     4 | f -> -> g; h*x -> i
       |      ^~
-p.lua:4:14: error: expected a number, a range like 2..8, or 'cpu' after '*', found 'x'
+p.lua:4:14: error: expected a number, a range like 2..8 or 'cpu', found 'x'
     4 | f -> -> g; h*x -> i
       |              ^]])
 
@@ -192,6 +262,14 @@ p.lua:4:14: error: expected a number, a range like 2..8, or 'cpu' after '*', fou
     local text = ("("):rep(100000)
     local _, mistakes = grammar.parse(text)
     assert.equal("this is nested too deeply", mistakes[1].message)
+  end)
+
+  it("what is nested, without trying everything twice", function()
+    local nested = { ("("):rep(40) .. "a" .. (")"):rep(40), "f(" .. ("function "):rep(60),
+                     "f(function" .. (" if x then"):rep(60), "f(" .. ("({"):rep(60), ("(x: (a &"):rep(30) }
+    local began = os.clock()
+    for _, text in ipairs(nested) do grammar.parse(text) end
+    assert.is_true(os.clock() - began < 5)     -- trying twice takes more than years
   end)
 end)
 

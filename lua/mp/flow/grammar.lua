@@ -16,7 +16,7 @@
 -- the parser could not go on at the furthest place that any attempt reached.
 
 local lpeg = require "lpeg"
-local suggest = require "mp.flow.suggest"
+local expected = require "mp.flow.expected"
 
 local P, R, S, V = lpeg.P, lpeg.R, lpeg.S, lpeg.V
 local C, Cc, Cg, Cp, Ct = lpeg.C, lpeg.Cc, lpeg.Cg, lpeg.Cp, lpeg.Ct
@@ -26,19 +26,20 @@ local grammar = {}
 
 -- What was wanted at the furthest place so far.  Always fails; the `1` only
 -- tells lpeg that it never matches the empty string.
-local function want(what)
+local function want(...)
+  local what = { ... }
   return Cmt(Carg(1), function(_, at, furthest)
     if at > furthest.at then
       furthest.at, furthest.want = at, {}
     end
     if at == furthest.at then
-      table.insert(furthest.want, what)
+      table.move(what, 1, #what, #furthest.want + 1, furthest.want)
     end
     return false
   end) * 1
 end
 
-local function need(p, what) return p + want(what) end
+local function need(p, ...) return p + want(...) end
 
 local letter = R("az", "AZ") + "_"
 local digit = R "09"
@@ -67,21 +68,27 @@ end)
 
 local function keyword(k) return P(k) * -alnum end
 local luacomment = "--" * (long + (1 - P "\n")^0)
-local opener = keyword "function" + keyword "if" + keyword "do"
+local closed = keyword "function" + keyword "if" + keyword "do"   -- by `end`
 
-local expression = P {
-  V "piece"^1;
-  piece = short + long + luacomment
+-- A block is what spans lines: anything that is opened and closed.
+local rules = {
+  block = short + long + luacomment
         + "(" * V "inner"^0 * need(P ")", "')'")
         + "[" * V "inner"^0 * need(P "]", "']'")
         + "{" * V "inner"^0 * need(P "}", "'}'")
-        + keyword "function" * V "body" * need(keyword "end", "'end'")
-        + word - keyword "end"
-        + (1 - S "()[]{},\"'" - letter);
-  inner = V "piece" + ",";
-  body = (opener * V "body" * need(keyword "end", "'end'")
-         + V "inner" - keyword "end")^0;
+        + keyword "function" * V "body" * need(keyword "end", "'end'"),
+  piece = V "block"
+        + (word - keyword "function" - keyword "end")
+        + (1 - S "()[]{},\"'" - letter),
+  inner = V "piece" + ",",
+  body = (closed * V "body" * need(keyword "end", "'end'")
+         + (V "inner" - closed - keyword "end"))^0,
 }
+local function lua(first)
+  rules[1] = first
+  return P(rules)
+end
+local expression, block = lua(V "piece"^1), lua(V "block")
 
 -- values -----------------------------------------------------------------------
 
@@ -104,21 +111,21 @@ local argument = (literal * #(space * S ",)"))
 
 local op = P "->" + "=>" + "!>" + "~>"
 
-local function list(open, item, close, what)
+local function list(open, item, close)
   return Ct(wide(P(open))
-    * (P(close) + wide(item) * (wide(P ",") * wide(item))^0 * need(P(close), what)))
+    * (P(close) + wide(item) * (wide(P ",") * wide(item))^0 * need(P(close), "','", "'" .. close .. "'")))
 end
 
-local args = list("(", need(argument, "a value"), ")", "',' or ')'")
+local args = list("(", need(argument, "a value"), ")")
 local option = Ct(spanned(Cg(need(C(word), "an option's name"), "name"))
   * space * need(wide(P "="), "'='") * Cg(setting, "value"))
-local opts = list("{", option, "}", "',' or '}'")
+local opts = list("{", option, "}")
 
 local int = C(digit^1) * -alnum
 local range = Cg(int, "low") * ".." * Cg(need(int, "a number after '..'"), "high")
 local pool = Ct(Cg(Cp(), "pos") * tok(P "*")
   * need(range + Cg(int, "count") + Cg(C(keyword "cpu"), "cpu"),
-         "a number, a range like 2..8, or 'cpu' after '*'")
+         "a number", "a range like 2..8", "'cpu'")
   * Cg(Cp(), "stop"))
 local key = Ct(Cg(Cp(), "pos") * tok(P "@")
   * Cg(need(C(word), "the name of a key function after '@'"), "name")
@@ -148,85 +155,24 @@ local notation = P {
   link = need(Ct(spanned(Cg(C(op), "op")) * (here * Cg(opts, "opts"))^-1), "'->'"),
   term = need(Ct((named + shell) * tail) + V "group", "a stage"),
   group = Ct(spanned(Cg(Cc "group", "kind") * wide(P "(") * Cg(V "branches", "branches")
-    * need(P ")", "'&', '|' or ')'"))),
+    * need(P ")", "'&'", "'|'", "')'"))),
   branches = Ct(V "branch" * ((space * Cg(C(P "&"), "op") * space * V "branch")^1
     + (space * Cg(C(P "|"), "op") * space * V "branch")^0)) * space,
   branch = Ct(Cg(label, "label")^-1 * Cg(V "chain", "chain")),
 }
 
--- reading what was found ---------------------------------------------------------
-
--- The token at a place, for messages and for the tildes below it.
-local token = C(word + op + digit^1 * alnum^0 + ".." + "|>" + ">>" + 1)
-
-local function found(text, at)
-  if at > #text then return "the end of the flow", 1 end
-  if text:sub(at, at) == "\n" then return "the end of the line", 1 end
-  local t = token:match(text, at)
-  local rest = text:match("^[\x80-\xBF]+", at + 1)
-  if #t == 1 and t >= "\xC0" and rest then t = t .. rest end
-  return "'" .. t .. "'", utf8.len(t) or #t, t
-end
-
-local function wanted(list_)
-  local seen, words = {}, {}
-  for _, w in ipairs(list_) do
-    if not seen[w] then
-      seen[w] = true
-      words[#words + 1] = w
-    end
-  end
-  if #words == 1 then return words[1] end
-  return table.concat(words, ", ", 1, #words - 1) .. " or " .. words[#words]
-end
-
-local arrows = { ["|>"] = true, [">>"] = true, [">"] = true, ["="] = true,
-                 ["|"] = true, ["-"] = true, ["→"] = true, ["~"] = true, ["!"] = true }
-
-local function hint(list_, t)
-  for _, w in ipairs(list_) do
-    if w == "'->'" and arrows[t] then return "did you mean '->'?" end
-    if w == "'->'" and t and t:find "^[%a_]" then return "is a link missing?" end
-    if w:find "'cpu'" and t then return suggest.hint(t, { "cpu" }) end
-  end
-end
-
--- Something opened and never closed: the place is where it opens.
-local function unclosed(text, furthest)
-  for _, w in ipairs(furthest.want) do
-    local q = w:match "^a closing '?([\"'`])"
-    local open = q and text:sub(1, furthest.at - 1):match(".*()" .. q)
-    if open then
-      return { pos = open, len = furthest.at - open,
-               message = ("this %s is never closed"):format(q == "`" and "command" or "string") }
-    end
-  end
-end
-
-local function mixed(text, furthest)
-  local sign = text:match("^[&|]", furthest.at)
-  for _, w in ipairs(furthest.want) do
-    if sign and w == "'&', '|' or ')'" then
-      return { pos = furthest.at, len = 1,
-               message = "'&' and '|' in one group: put one of them into brackets of its own" }
-    end
-  end
-end
-
-local function mistake(text, furthest)
-  local special = unclosed(text, furthest) or mixed(text, furthest)
-  if special then return special end
-  local what, len, t = found(text, furthest.at)
-  return { pos = furthest.at, len = len, hint = hint(furthest.want, t),
-           message = ("expected %s, found %s"):format(wanted(furthest.want), what) }
-end
+-- reading it ---------------------------------------------------------------------
 
 -- Goes on behind a mistake: at the next statement that does not begin with a
--- link (such a line belongs to the broken one).
+-- link (such a line belongs to the broken one), nor stands within brackets that
+-- the broken one opens.
+local rest = (comment + block + word + (1 - S "\n;"))^0 * Cp()
+
 local function skip(text, at)
   repeat
-    at = text:find("[\n;]", at)
-    if not at then return #text + 1 end
+    local fine, stop = pcall(lpeg.match, rest, text, at, { at = at, want = {} })
+    at = fine and stop or text:find("[\n;]", at)
+    if not at or at > #text then return #text + 1 end
     at = at + 1
   until not (space * op):match(text, at)
   return at
@@ -239,14 +185,21 @@ end
 local function string_of(v)
   local f, err = load("return " .. v.text, "=text", "t", {})
   v.value = f and f() or v.text
-  v.mistake = not f and err:gsub("^text:%d+: ", "") or nil
+  v.mistake = not f and "not a string: " .. err:gsub("^text:%d+: ", "") or nil
 end
 
 local function lua_of(v)
   v.text = v.text:match "^(.-)%s*$"
   v.stop = v.pos + #v.text
   local f, err = load("return " .. v.text, "=argument", "t", {})
-  v.mistake = not f and err:gsub("^argument:%d+: ", "") or nil
+  if f then return end
+  local wrong = v.text:match "^%-?%d[%d.]*([%a%%/]+)$"
+  if wrong then
+    v.mistake, v.hint = ("no unit '%s'"):format(wrong), "units are ms s m h, K M G, % and /s"
+  else
+    v.mistake = "not a Lua expression: " .. err:gsub("^argument:%d+: ", "")
+      :gsub("'?<eof>'? expected near", "unexpected"):gsub("near <eof>", "at its end")
+  end
 end
 
 local readers = { number = number_of, string = string_of, lua = lua_of }
@@ -284,7 +237,7 @@ function grammar.parse(text)
       ast[#ast + 1] = settle(statement)
       at = stop
     else
-      table.insert(mistakes, mistake(text, furthest))
+      table.insert(mistakes, expected(text, at, furthest))
       at = skip(text, furthest.at)
     end
     at = gap:match(text, at)

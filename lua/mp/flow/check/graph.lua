@@ -210,7 +210,7 @@ end
 local ELSE <const> = {}
 
 local function label_of(check, label)
-  if label.mistake then check:mistake(label, "not a string: " .. label.mistake) end
+  if label.mistake then check:mistake(label, label.mistake) end
   if label.kind == "string" then return label.value end
   return label.text == "else" and ELSE or label.text
 end

@@ -35,8 +35,7 @@ local function is_stage(v) return stage.callable(v) or stage.is_stage(v) end
 
 local function evaluate(check, value)
   if value.mistake then
-    local what = value.kind == "lua" and "not a Lua expression" or "not a string"
-    check:mistake(value, what .. ": " .. value.mistake, value.hint)
+    check:mistake(value, value.mistake, value.hint)
     return nil
   end
   if value.kind ~= "lua" then return 1, option.plain(value) end
