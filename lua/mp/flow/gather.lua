@@ -9,7 +9,7 @@
 --                                         "enough" where nothing more is needed
 --   reset()                               as a new op, which has told nothing yet
 -- weight is the number of items in a message.  An item that raises has changed
--- nothing.
+-- nothing.  `combine` names the combiner whose parts an op takes by partial(part).
 
 local argument = require "mp.flow.argument"
 local best = require "mp.flow.best"
@@ -179,7 +179,6 @@ local function second(v)
   return v[2]
 end
 
--- `partial` is what a combiner has left of many items.
 local function make_top(params, _, out)
   local b
   local function reset() b = best(params.n, params.by) end
@@ -220,7 +219,7 @@ local function make_top(params, _, out)
 end
 
 gather.top = {
-  role = "between", pool = "one", gathers = true,
+  role = "between", pool = "one", gathers = true, combine = "best",
   arguments = function(list)
     local n = math.tointeger(list[1])
     if list.n < 1 or list.n > 2 or not n or n < 1 then
@@ -235,7 +234,7 @@ gather.top = {
 -- distinct, uniq ------------------------------------------------------------------------------
 
 gather.distinct = {
-  role = "between", pool = "key", gathers = true,
+  role = "between", pool = "key", gathers = true, combine = "new",
   arguments = argument.nothing "distinct",
   make = function(_, _, out, at)
     local id, seen, keys, n = identity(at, "distinct"), {}, {}, 0
