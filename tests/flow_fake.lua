@@ -161,6 +161,12 @@ local function fake(options)
       state.clock = state.clock + 0.0001
       return state.clock
     end,
+    sleep = function(seconds) state.clock = state.clock + seconds end,
+    words = function(n)
+      local list = {}
+      for i = 1, n do list[i] = 0 end
+      return list
+    end,
     say = function() end,
     cpus = function() return options.cpus or 3 end,
     processes = state.processes,

@@ -4,7 +4,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- combiner(stage, n) -> c for a stage that reads n links, or nil where it has none
---   c.add(v)             an item; it cannot be taken back
+--   c.add(v) -> more     an item; it cannot be taken back. more: there is one more
+--                        thing to send
 --   c.take() -> parts    parts[i]: the message for link i, nil where no item was
 --                        for it; then there are no items
 --   c.forget()           what was sent counts no more: a window has ended
@@ -62,15 +63,16 @@ local function sums(stage, n, step)
     if part then
       local i = place[k]
       part[i] = step(part[i], v, times, k)
-      part.items = part.items + times
+      part.items, working = part.items + times, nil
+      return false
     else
       local at, acc = slot(k), step(nil, v, times, k)
       part = part_for(parts, at)
       part[part.n + 1], part[part.n + 2] = k, acc
       part.n, part.items = part.n + 2, part.items + times - 1
-      part_of[k], place[k] = part, part.n
+      part_of[k], place[k], working = part, part.n, nil
+      return true
     end
-    working = nil
   end
 
   function self.take()
@@ -97,7 +99,7 @@ local function folding(stage, n, fold)
   end
   local self = sums(stage, n, step)
   local sum = self.add
-  function self.add(v) sum(v, 1) end
+  function self.add(v) return sum(v, 1) end
   return self
 end
 
@@ -132,13 +134,14 @@ local function counting(stage, n)
     local times = tally[v]
     if times then
       tally[v] = times + 1
+      return false
     elseif type(v) == "string" then
       m = m + 1
       tally[v], order[m] = 1, v
-    else
-      settle()                    -- keys are in the order of their first items
-      sum(v, 1)
+      return true
     end
+    settle()                    -- keys are in the order of their first items
+    return sum(v, 1)
   end
 
   function self.take()
@@ -197,6 +200,7 @@ function by_name.new(stage, n)
     known[k], remembered = true, remembered + 1
     part.n = part.n + 1
     part[part.n] = v
+    return true
   end
 
   function self.take()

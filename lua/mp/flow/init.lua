@@ -98,7 +98,8 @@ end
 
 local function engine()
   local mp, core = require "mp", require "mp.core"
-  return { core = core, Process = mp.Process, time = mp.time, cpus = mp.cpu_count,
+  return { core = core, Process = mp.Process, time = mp.time, sleep = mp.sleep, cpus = mp.cpu_count,
+           signal = mp.on_signal, words = function(n) return mp.Array("i64", n) end,
            say = function(text) io.stderr:write(text, "\n") end }
 end
 
@@ -106,8 +107,8 @@ end
 -- that is only that nobody reads the output any more.
 local function execute(self, given)
   local e = self.engine or engine()
-  local stages = plan(self.nodes, tonumber(given.jobs) or e.cpus())
-  local result, report, unread = run(stages, e)
+  local planned = plan(self.nodes, { cpus = tonumber(given.jobs) or e.cpus(), apart = given.apart })
+  local result, report, unread = run.run(planned, e)
   if not result then return nil, report, unread end
   local wanted = given.summary
   if wanted == nil then wanted = script.keeps and result.seconds > 1 end

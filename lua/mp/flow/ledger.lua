@@ -1,31 +1,40 @@
--- ledger: a fold worker's accumulators, kept so that its death costs nothing.
+-- ledger: what a worker must remember, so that its death costs nothing.
 -- SPDX-License-Identifier: MIT
 --
--- Each commit also puts what it changed into a link that belongs to this worker
--- alone: {key, acc, …}.  So accumulators, finished items and results change in
--- the same store, and a worker that takes a dead one's place reads the link and
--- has what was committed, no more and no less.  When the link has become much
--- longer than the accumulators, the commit takes all that is in it and puts one
--- full copy in its place.
--- Accumulators that grow without bound, or that cannot be sent, are not worth
--- or not capable of that: the ledger is given up, in a commit that says so to
--- the owner, and then a death ends the run.
+-- Each commit also puts what changed into a link that belongs to this worker
+-- alone. So state, finished items and results change in one store, and a worker
+-- that takes a dead one's place reads the link and has what was committed, no
+-- more and no less. When the link has become much longer than the state, the
+-- commit takes all that is in it and puts one full copy in its place: what is
+-- written is in proportion to what was done.
 --
--- A fold's state, which the ledger keeps:
---   state.changes() -> message | nil    what changed since the last call
---   state.all() -> message              everything
---   state.apply(message)                what a message says
---   message.weight                      how much that is, in table entries
+-- What is kept:
+--   states   of the worker's stages (`op.state`, see operator): what changed, where
+--            the state can tell and it is not much; else the items themselves,
+--            which a successor works through again, unheard (`replay`)
+--   notes    values that replace each other: how far a fold's results have gone,
+--            an item that emits more than fits into one commit, a source's mark
+-- Where a state cannot be sent the ledger is given up, in a commit that says so to
+-- the owner, and a death ends the run.
+--
+-- ledger.new{ link, core, states = { [place] = state }, head = place whose items are
+--             logged, replay = function(items), lost = function() -> link, message }
+--   recover() -> notes | nil       what the worker before this one had
+--   note(name, value)              nil: no more
+--   took(items, from, to)          items that the head stage worked through
+--   load(args, n) -> n             adds what belongs to the commit to its arguments
+--   committed(), refresh()
 
 local ledger = {}
 ledger.__index = ledger
 
-local FREE <const>, PER_ITEM <const> = 100000, 16   -- weight that may be written
-local SLACK <const> = 4096                           -- entries before a full copy
+local SLACK <const> = 4096          -- entries before a full copy
+local PER_ITEM <const> = 16         -- a change may be so much heavier than its items
 
-function ledger.new(link, core, state, give_up)
-  return setmetatable({ link = link, core = core, state = state, give_up = give_up,
-                        written = 0, length = 0, whole = 0, items = 0 }, ledger)
+function ledger.new(t)
+  local self = setmetatable(t, ledger)
+  self.length, self.whole, self.notes, self.items = 0, 0, {}, { n = 0 }
+  return self
 end
 
 -- Takes all that is in the link into this transaction.
@@ -38,44 +47,93 @@ local function take(self)
   end
 end
 
--- What the worker before this one had; how far its results had gone, or nil.
-function ledger:recover()
-  local messages = take(self)
-  for _, message in ipairs(messages) do self.state.apply(message) end
-  if #messages == 0 then return nil end
-  local last = messages[#messages]
-  self.gone = last.gone
-  local all = self.state.all()
-  all.gone = last.gone
-  self.core.commit(self.link, { n = 1, all })
-  self.length, self.whole = all.weight, all.weight
-  return last.gone
+local function apply(self, m)
+  for place, value in pairs(m.all or {}) do self.states[place].load(value) end
+  if m.log then self.replay(m.log) end
+  for place, value in pairs(m.changes or {}) do self.states[place].apply(value) end
+  if m.notes then self.notes = m.notes end
 end
 
--- Adds what belongs to the commit to its arguments, of which there are n.
-function ledger:load(args, n)
-  local message = self.state.changes()
-  if self.gone then
-    message = message or { n = 0, weight = 0 }
+local function whole(self)
+  local m, weight = { all = {}, notes = self.notes }, 1
+  for place, state in pairs(self.states) do
+    local value, more = state.all()
+    m.all[place], weight = value, weight + (more or 1)
   end
-  if not message then return n end
-  self.written = self.written + message.weight
-  if self.written > FREE + PER_ITEM * self.items then return self:stop(args, n) end
-  self.length = self.length + message.weight + 1
+  return m, weight
+end
+
+function ledger:recover()
+  local messages = take(self)
+  for _, m in ipairs(messages) do apply(self, m) end
+  self.items = { n = 0 }
+  if #messages == 0 then
+    self.core.release()
+    return nil
+  end
+  local m, weight = whole(self)
+  self.core.commit(self.link, { n = 1, m })
+  self.length, self.whole = weight, weight
+  return self.notes
+end
+
+function ledger:note(name, value)
+  if self.notes[name] == value then return end
+  self.notes[name], self.noted = value, true
+end
+
+function ledger:took(items, from, to)
+  if not self.head then return end
+  local list = self.items
+  local n = list.n
+  for i = from, to do
+    n = n + 1
+    list[n] = items[i]
+  end
+  list.n = n
+end
+
+-- What this commit changes, and how heavy that is; nil: nothing.
+local function changed(self)
+  local m, weight = { changes = {} }, 0
+  local worked = self.items.n
+  for place, state in pairs(self.states) do
+    local value, more
+    if state.changes then value, more = state.changes(PER_ITEM * worked + 64) end
+    if value ~= nil then
+      m.changes[place], weight = value, weight + (more or 1)
+    elseif place == self.head and worked > 0 and (not state.changes or more) then
+      m.log, weight = self.items, weight + worked
+      self.items = { n = 0 }
+    end
+  end
+  if self.noted then m.notes, weight = self.notes, weight + 1 end
+  if weight > 0 then return m, weight end
+end
+
+function ledger:load(args, n)
+  local m, weight = changed(self)
+  self.items.n = 0
+  if not m then return n end
+  self.length = self.length + weight
   if self.length > 4 * self.whole + SLACK then
     take(self)
-    message = self.state.all()
-    self.length, self.whole = message.weight, message.weight
+    m, self.whole = whole(self)
+    self.length = self.whole
   end
-  message.gone = self.gone
-  args[n + 1], args[n + 2] = self.link, { n = 1, message }
+  args[n + 1], args[n + 2] = self.link, { n = 1, m }
   return n + 2
 end
+
+-- The next commit writes everything: a window has ended.
+function ledger:refresh() self.length, self.items = math.maxinteger // 2, { n = 0 } end
+
+function ledger:committed() self.noted = nil end
 
 -- The last commit of a ledger: from here on there is none.
 function ledger:stop(args, n)
   self.stopped = true
-  args[n + 1], args[n + 2] = self.give_up.link, { n = 1, self.give_up.message }
+  args[n + 1], args[n + 2] = self.lost()
   return n + 2
 end
 
@@ -86,11 +144,13 @@ function ledger.weigh(v, most)
   while #open > 0 and total < most do
     for k, x in next, table.remove(open) do
       total = total + 1
-      for _, y in ipairs { k, x } do
-        if type(y) == "table" and not seen[y] then
-          seen[y] = true
-          open[#open + 1] = y
-        end
+      if type(k) == "table" and not seen[k] then
+        seen[k] = true
+        open[#open + 1] = k
+      end
+      if type(x) == "table" and not seen[x] then
+        seen[x] = true
+        open[#open + 1] = x
       end
     end
   end

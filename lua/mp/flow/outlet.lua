@@ -1,146 +1,294 @@
 -- outlet: where a worker's results wait for the next commit, by link.
 -- SPDX-License-Identifier: MIT
 --
--- outlet(stage, links) makes the way into `stage`, which reads `links`:
---   push(v)           routes an item: by its key, or to the one link
---   load(args) -> n   puts link, list, link, list, … into args for a commit
---   sent()            after the commit: all lists are empty again
---   total()           items pushed so far
---   spill(n, f)       f is called when n items wait
---   blame()           the item whose key is being worked out, if one is
--- With `stage.counts` the items are counted per key until the commit,
--- and one message {key, count, key, count, …, n =, items =} goes to each link.
+-- outlet(stage, core) -> o, for all that a stage feeds:
+--   push(v, label)     routes a result as the notation says
+--   fail(v)            routes what `!>` gets
+--   begin(id, weight), close(flag)     a train begins, ends: what is pushed between
+--                      goes into it, where its target reads trains
+--   pos                where the item that is worked on stood in the train that began
+--   load(args) -> n    puts link, list, link, list, … into args for a commit
+--   sent()             after the commit: all lists are empty again
+--   shut() -> boolean  after a commit that found a link closed: forgets those links;
+--                      true where none is left
+--   waiting            results that wait, keys where they are added up
+--   blame() -> item, label    whose key is being worked out, if one is
+--   counts() -> { [checked link's place] = items }, total
 
+local combiner = require "mp.flow.combiner"
 local slots = require("mp.flow.key").slots
+local train = require "mp.flow.train"
 
-local function nil_key(stage)
-  error(("the key '%s' is nil"):format(stage.key_name), 0)
+local function nil_key(inbox)
+  error(("the key '%s' is nil"):format(inbox.key_name), 0)
 end
 
-local function nowhere()
-  return { push = function() end, load = function() return 0 end, sent = function() end,
-           total = function() return 0 end, spill = function() end, blame = function() end }
-end
+-- senders: what goes into one inbox ------------------------------------------------------
 
--- Routes items to a list per link: { n =, item, … }.
-local function plain(stage, links)
-  local lists, key, slot = {}, stage.key, slots(#links)
-  for i = 1, #links do lists[i] = { n = 0 } end
-  local only, working = lists[1], nil
-  local waiting, sent, limit, full = 0, 0, math.huge, nil
-
-  local function put(list, v)
-    local n = list.n + 1
-    list.n, list[n] = n, v
-    waiting = waiting + 1
-    if waiting >= limit then full() end
-  end
-
-  local function keyed(v)
-    working = v
+-- Which of an inbox's links an item goes to, working out its key.
+local function router(o, inbox)
+  local key, slot = inbox.key, slots(inbox.links)
+  return function(v)
+    o.working, o.working_for = v, inbox.label
     local k = key(v)
-    if k == nil then nil_key(stage) end
-    local list = lists[slot(k)]
-    working = nil
-    put(list, v)
+    if k == nil then nil_key(inbox) end
+    local at = slot(k)
+    o.working = nil
+    return at
   end
-
-  local self = {}
-  self.push = #links > 1 and keyed or function(v) put(only, v) end
-
-  function self.load(args)
-    local n = 0
-    for i, list in ipairs(lists) do
-      if list.n > 0 then
-        args[n + 1], args[n + 2] = links[i], list
-        n = n + 2
-      end
-    end
-    return n
-  end
-
-  function self.sent()
-    for i, list in ipairs(lists) do
-      if list.n > 64 then lists[i] = { n = 0 } else list.n = 0 end
-    end
-    only, sent, waiting = lists[1], sent + waiting, 0
-  end
-
-  function self.total() return sent + waiting end
-  function self.spill(n, f) limit, full = n, f end
-  function self.blame() return working end
-  return self
 end
 
--- Counts items per key.  Equal strings have equal keys: they are counted first,
--- and their key is worked out once per commit, so that a word count spends its
--- time in the words.
-local function counting(stage, links)
-  local key, slot = stage.key or function() return 0 end, slots(#links)
-  local strings, order, counts, keys = {}, {}, {}, {}
-  local waiting, sent, limit, full, working = 0, 0, math.huge, nil, nil
+local function fresh(n)
+  local lists = {}
+  for i = 1, n do lists[i] = { n = 0 } end
+  return lists
+end
 
-  local function count(v, n)
-    working = v
-    local k = key(v)
-    if k == nil then nil_key(stage) end
-    local before = counts[k]
-    if not before then
-      slot(k)                     -- raises what cannot be a key
-      keys[#keys + 1] = k
+local function unload(self, args, n)
+  for i, list in ipairs(self.lists) do
+    if list.n > 0 and not self.gone[i] then
+      args[n + 1], args[n + 2] = self.links[i], list
+      n = n + 2
     end
-    counts[k] = (before or 0) + n
-    working = nil
   end
+  return n
+end
 
-  local function first(v)
-    if type(v) ~= "string" then return count(v, 1) end
-    strings[v] = 1
-    order[#order + 1] = v
+local function emptied(self)
+  for i, list in ipairs(self.lists) do
+    if list.n > 64 then self.lists[i] = { n = 0 } else list.n = 0 end
   end
+end
 
-  local self = {}
+local function sender(o, inbox)
+  return { o = o, inbox = inbox, links = inbox.sends, lists = fresh(inbox.links), gone = {},
+           load = unload, sent = emptied, closed = 0 }
+end
+
+local function plain(o, inbox)
+  local self = sender(o, inbox)
+  local route = inbox.links > 1 and router(o, inbox)
+  local lists = self.lists
 
   function self.push(v)
-    local n = strings[v]
-    if n then strings[v] = n + 1 else first(v) end
-    waiting = waiting + 1
-    if waiting >= limit then full() end
+    local list = lists[route and route(v) or 1]
+    local n = list.n + 1
+    list.n, list[n] = n, v
+    o.waiting = o.waiting + 1
   end
-
-  function self.load(args)
-    for i = 1, #order do count(order[i], strings[order[i]]) end
-    local batches, filled = {}, 0
-    for i = 1, #keys do
-      local k = keys[i]
-      local at = slot(k)
-      local batch = batches[at]
-      if not batch then
-        batch = { n = 0, items = 0 }
-        batches[at] = batch
-        args[filled + 1], args[filled + 2] = links[at], { n = 1, batch }
-        filled = filled + 2
-      end
-      local m, n = batch.n, counts[k]
-      batch[m + 1], batch[m + 2] = k, n
-      batch.n, batch.items = m + 2, batch.items + n
-    end
-    return filled
-  end
-
-  function self.sent()
-    strings, order, counts, keys = {}, {}, {}, {}
-    sent, waiting = sent + waiting, 0
-  end
-
-  function self.total() return sent + waiting end
-  function self.spill(most, f) limit, full = most, f end
-  function self.blame() return working end
   return self
 end
 
--- outlet(stage, links)
-return function(stage, links)
-  if not stage then return nowhere() end
-  return (stage.counts and counting or plain)(stage, links)
+-- A full link loses the new items, or the old ones; nobody waits for it.
+local function dropping(o, inbox, oldest)
+  local self = plain(o, inbox)
+  self.dropped = 0
+
+  local function make_room(link, list)
+    local over = link:qsize() + list.n - inbox.cap
+    if over <= 0 then return end
+    self.dropped = self.dropped + over
+    if oldest then
+      for _ = 1, math.min(over, link:qsize()) do link:get_nowait() end
+      over = math.max(0, list.n - inbox.cap)
+      table.move(list, over + 1, list.n, 1)
+    end
+    for i = list.n - over + 1, list.n do list[i] = nil end
+    list.n = math.max(0, list.n - over)
+  end
+
+  function self.load(_, args, n)
+    for i, list in ipairs(self.lists) do make_room(self.links[i], list) end
+    return unload(self, args, n)
+  end
+  return self
+end
+
+-- Into trains; a link gets a part of every train, be it empty.
+local function tagged(o, inbox, share, positions, branch)
+  local self = sender(o, inbox)
+  local open, links = {}, inbox.links
+  local route = links > 1 and router(o, inbox)
+
+  function self.begin(id, weight)
+    for i = 1, links do
+      open[i] = { id, weight / (share * links), 0, positions and {} or false, n = 4 }
+    end
+  end
+
+  function self.push(v)
+    local part = open[route and route(v) or 1]
+    local n = part.n + 1
+    part.n, part[n] = n, v
+    if positions then part[4][n - 4] = o.pos end
+  end
+
+  function self.close(flag)
+    for i = 1, links do
+      local list = self.lists[i]
+      open[i][3] = flag + train.BRANCH * branch
+      list.n = list.n + 1
+      list[list.n], open[i] = open[i], nil
+    end
+  end
+  return self
+end
+
+-- What can be worked out before it is sent: one message for a link.
+local function combining(o, inbox)
+  local self = sender(o, inbox)
+  local node = inbox.combines
+  local adds = combiner({ spec = node.spec, key = inbox.key, key_name = inbox.key_name, label = node.id },
+                        inbox.links)
+  local lists = self.lists
+  self.blame = adds.blame
+
+  function self.push(v)
+    if adds.add(v) then o.waiting = o.waiting + 1 end
+    self.some = true
+  end
+
+  function self.load(_, args, n)
+    for i, part in pairs(self.some and adds.take() or {}) do lists[i].n, lists[i][1] = 1, part end
+    self.some = false
+    return unload(self, args, n)
+  end
+  return self
+end
+
+local function branch_of(inbox, stage)
+  return inbox.zip and inbox.zip[stage] or 0
+end
+
+local function sender_for(o, inbox, stage, share)
+  if inbox.tagged then return tagged(o, inbox, share, o.positions, branch_of(inbox, stage)) end
+  if inbox.combines then return combining(o, inbox) end
+  if inbox.full ~= "wait" then return dropping(o, inbox, inbox.full == "drop_old") end
+  return plain(o, inbox)
+end
+
+-- routes ------------------------------------------------------------------------------------
+
+local function unknown_label(outlet, label)
+  local known = {}
+  for i, name in ipairs(outlet.labels) do known[i] = ("'%s'"):format(name) end
+  error(("no branch takes the label %s (there are %s)"):format(
+    label == nil and "nil" or ("'%s'"):format(tostring(label)), table.concat(known, ", ")), 0)
+end
+
+local compile
+
+local function routed(o, outlet)
+  local by_label, other = {}, outlet.other and compile(o, outlet.other)
+  for i, branch in ipairs(outlet) do by_label[outlet.labels[i]] = compile(o, branch) end
+  return function(v, label)
+    local to = by_label[label] or other
+    if not to then unknown_label(outlet, label) end
+    to(v)
+  end
+end
+
+-- A whole train goes one way; the others get an empty one.
+local function any(o, outlet)
+  local ways, at = {}, 0
+  for i, branch in ipairs(outlet) do ways[i] = compile(o, branch) end
+  return function(v)
+    if o.dealt ~= outlet then at, o.dealt = at % #ways + 1, outlet end
+    ways[at](v)
+  end
+end
+
+local function all(o, outlet)
+  local ways = {}
+  for i, branch in ipairs(outlet) do ways[i] = compile(o, branch) end
+  return function(v)
+    for i = 1, #ways do ways[i](v) end
+  end
+end
+
+-- The same push for one inbox, however many ways lead there: each counts its items.
+local function to(o, outlet)
+  local s = o.by_inbox[outlet.inbox]
+  local push, count = s.push, { links = outlet.links, n = 0 }
+  table.insert(o.counted, count)
+  return function(v)
+    count.n = count.n + 1
+    push(v)
+  end
+end
+
+local kinds = { to = to, all = all, any = any, route = routed }
+
+function compile(o, outlet) return kinds[outlet.kind](o, outlet) end
+
+-- the whole ---------------------------------------------------------------------------------
+
+local Outlet = {}
+Outlet.__index = Outlet
+
+function Outlet:begin(id, weight)
+  self.dealt = nil
+  for _, s in ipairs(self.tagged) do s.begin(id, weight) end
+end
+
+function Outlet:close(flag)
+  for _, s in ipairs(self.tagged) do s.close(flag) end
+end
+
+function Outlet:load(args)
+  local n = 0
+  for _, s in ipairs(self.senders) do
+    if not s.over then n = s:load(args, n) end
+  end
+  return n
+end
+
+function Outlet:sent()
+  for _, s in ipairs(self.senders) do s:sent() end
+  self.waiting = 0
+end
+
+local function nothing() end
+
+function Outlet:shut()
+  local open = 0
+  for _, s in ipairs(self.senders) do
+    local left = 0
+    for i, link in ipairs(s.links) do
+      s.gone[i] = s.gone[i] or link:closed()
+      left = left + (s.gone[i] and 0 or 1)
+    end
+    s.over = left == 0
+    open = open + left
+  end
+  return open == 0
+end
+
+function Outlet:blame()
+  if self.working ~= nil then return self.working, self.working_for end
+  for _, s in ipairs(self.senders) do
+    local v = s.blame and s.blame()
+    if v ~= nil then return v, s.inbox.label end
+  end
+end
+
+function Outlet:dropped()
+  local n = 0
+  for _, s in ipairs(self.senders) do n = n + (s.dropped or 0) end
+  return n
+end
+
+return function(stage)
+  local o = setmetatable({ waiting = 0, by_inbox = {}, senders = {},
+    tagged = {}, counted = {}, positions = stage.positions, pos = 0 }, Outlet)
+  local share = 0
+  for _, inbox in ipairs(stage.outboxes) do share = share + (inbox.tagged and 1 or 0) end
+  for i, inbox in ipairs(stage.outboxes) do
+    local s = sender_for(o, inbox, stage, share)
+    o.senders[i], o.by_inbox[inbox] = s, s
+    if inbox.tagged then table.insert(o.tagged, s) end
+  end
+  o.push = stage.out and compile(o, stage.out) or nothing
+  o.fail = stage.err and compile(o, stage.err) or nil
+  return o
 end

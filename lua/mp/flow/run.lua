@@ -1,57 +1,127 @@
 -- run: starts a plan's processes and sees it through to its end.
 -- SPDX-License-Identifier: MIT
 --
--- run(stages, engine) -> { collected, rows, seconds, processes, deaths }
+-- run.prepare(plan, engine) -> self      makes all links
+-- run.supervise(self) -> { collected, rows, edges, seconds, processes, deaths, signal }
 --                      | nil, report, unread: it ended for want of a reader of stdout
---   engine  { core, Process, time, say = function(text) }
+--   engine  { core, Process, time, sleep, words = function(n) -> array of n integers,
+--             say = function(text), signal = function(name, f) | nil,
+--             watch = function(now, rows function, over) | nil }
 -- One loop in the owner: it reads the control link and what `collect` gathers,
--- and notices which processes have ended.  When all workers of a stage have
+-- and notices which processes have ended. When all workers of a stage have
 -- ended in good order, the links that the stage fed are closed, if it was the
 -- last that fed them, and the links that it read are dropped: so the end of
--- input travels down, and "enough" travels up.  A worker that died is replaced
--- where its stage has no state or keeps it in a ledger; else, or past `restarts`,
--- the run ends.
+-- input travels down, and "enough" travels up. A worker that died is replaced;
+-- what cannot be taken over ends the run.
 
+local board = require "mp.flow.board"
+local death = require "mp.flow.death"
+local produce = require "mp.flow.produce"
+local rows = require "mp.flow.rows"
+local scale = require "mp.flow.scale"
 local show = require "mp.flow.show"
+local train = require "mp.flow.train"
 local worker = require "mp.flow.worker"
 
-local CONTROL_CAP <const> = 1000000
-local SIGPIPE <const> = 13
-local TASK_SIZE <const>, COUNTED_TASK_SIZE <const> = 64 * 1024, 4 * 1024 * 1024
+local run = {}
 
--- links and tasks ------------------------------------------------------------------
+local CONTROL_CAP <const> = 1000000
+local TASK_SIZE <const>, COUNTED_TASK_SIZE <const> = 64 * 1024, 4 * 1024 * 1024
+local GRACE <const> = 0.8          -- seconds that sources have to stop by themselves
+local LOOK <const> = 0.1           -- seconds between two looks at what is shown
+
+-- links ----------------------------------------------------------------------------
+
+local function link_inbox(self, inbox)
+  for i = 1, inbox.links do
+    local bound = not inbox.tagged and inbox.full == "wait"
+    local cap = inbox.combines and 4 * math.max(1, inbox.feeders_workers) or inbox.cap
+    inbox.sends[i] = inbox.sends[i] or self.core.link(bound and cap or 0)
+  end
+end
+
+local function fill(self, link, n)
+  local list = { n = n }
+  for i = 1, n do list[i] = true end
+  self.core.commit(link, list)
+end
+
+-- How many trains, or tasks, may be between an origin and its readers.
+local function credits_of(self, stage)
+  if stage.tasks then return 2 * stage.workers + 4 end
+  local n = 8
+  for _, other in ipairs(self.stages) do n = n + (other.tagged and 2 * other.workers or 0) end
+  return n
+end
+
+local function link_credits(self, stage)
+  for _, to in ipairs(stage.credits) do
+    local all = to.inbox.credits or {}
+    to.inbox.credits = all
+    all[stage.first] = all[stage.first] or {}
+    local link = self.core.link(0)
+    all[stage.first][to.link] = link
+    fill(self, link, credits_of(self, stage))
+  end
+end
+
+local function task_size(stage)
+  local all, any = true, false
+  for _, inbox in ipairs(stage.outboxes) do all, any = all and inbox.combines, true end
+  return all and any and COUNTED_TASK_SIZE or TASK_SIZE
+end
 
 local function feed(self, stage)
   local def = stage.spec.def
-  local size = stage.next and stage.next.counts and COUNTED_TASK_SIZE or TASK_SIZE
-  local tasks, fragile = def.tasks(stage.spec.params, stage.workers, size)
-  stage.fragile, stage.again = fragile, stage.again and not fragile
-  local link = self.core.link(#tasks + 1)
+  local workers = stage.workers
+  for _, other in ipairs(stage.origin and self.stages or {}) do workers = math.max(workers, other.workers) end
+  local tasks, fragile = def.tasks(stage.spec.params, workers, task_size(stage))
+  stage.fragile = fragile
+  stage.feed = self.core.link(#tasks + 1)
+  for i, task in ipairs(tasks) do task.number = i end
   if #tasks > 0 then
     tasks.n = #tasks
-    self.core.commit(link, tasks)
+    self.core.commit(stage.feed, tasks)
   end
-  link:close()
-  stage.reads = { link }
+  stage.feed:close()
 end
 
-local function connect(self, stage)
-  stage.reads = {}
-  for i = 1, stage.links do stage.reads[i] = self.core.link(stage.cap) end
-  if not stage.keeps then return end
-  stage.ledgers = {}
-  for i = 1, stage.workers do stage.ledgers[i] = self.core.link(CONTROL_CAP) end
-end
-
-local function prepare(self)
-  for _, stage in ipairs(self.stages) do
-    stage.running, stage.deaths, stage.feeders = 0, 0, stage.before
-    if stage.spec.def and stage.spec.def.tasks then
-      feed(self, stage)
-    else
-      connect(self, stage)
+local function ready(stage)
+  for _, node in ipairs(stage.chain) do
+    local def = node.spec.def
+    if def and def.ready then
+      local fine, why = def.ready(node.spec.params)
+      if not fine then error(why, 0) end
     end
   end
+end
+
+local function producers(self)
+  for _, inbox in ipairs(self.inboxes) do inbox.feeders_workers = 0 end
+  for _, stage in ipairs(self.stages) do
+    for _, inbox in ipairs(stage.outboxes) do
+      inbox.feeders_workers = inbox.feeders_workers + stage.workers
+    end
+  end
+end
+
+function run.prepare(plan, engine)
+  local self = { stages = plan.stages, inboxes = plan.inboxes, core = engine.core, time = engine.time,
+    sleep = engine.sleep, signal = engine.signal, Process = engine.Process, say = engine.say,
+    watch = engine.watch, live = {}, done = {}, bare = {}, edges = {}, started = 0, deaths = 0,
+    control = engine.core.link(CONTROL_CAP), due = engine.time() }
+  self.board = engine.words(board.assign(self.stages))
+  for _, stage in ipairs(self.stages) do ready(stage) end
+  producers(self)
+  for _, inbox in ipairs(self.inboxes) do link_inbox(self, inbox) end
+  for _, stage in ipairs(self.stages) do
+    stage.running, stage.deaths, stage.fruitless, stage.open = 0, 0, 0, stage.inbox and stage.inbox.feeders
+    link_credits(self, stage)
+    if stage.tasks then feed(self, stage) end
+    stage.ledgers = {}
+    for i = 1, stage.workers do stage.ledgers[i] = not stage.owner and self.core.link(CONTROL_CAP) end
+  end
+  return self
 end
 
 -- processes ------------------------------------------------------------------------
@@ -68,71 +138,72 @@ local function start(self, stage, index)
     error(("%s: no process for it: %s"):format(p.name, why), 0)
   end
   stage.running = stage.running + 1
-  self.live[p] = { stage = stage, index = index }
+  stage.indexes = stage.indexes or {}
+  stage.indexes[index] = p
+  self.live[p] = { stage = stage, index = index, taken = self.board[board.line(stage, index) + board.TAKEN] }
   self.started = self.started + 1
 end
+run.start = start
 
 -- Consumers first: a source finds somebody who reads.
 local function start_all(self)
   for i = #self.stages, 1, -1 do
     local stage = self.stages[i]
-    if stage.owner then
-      self.collected, self.gather = { n = 0 }, stage.reads[1]
+    if stage.owner and stage.port then
+      stage.by_script = true
+    elseif stage.owner then
+      self.collected, self.gather = { n = 0 }, stage.inbox.sends[1]
     else
-      for index = 1, stage.workers do start(self, stage, index) end
+      for index = 1, stage.least do start(self, stage, index) end
     end
   end
 end
 
 local function kill_all(self)
   for p in pairs(self.live) do p:kill() end
-  for p in pairs(self.live) do p:join() end
+  for p, at in pairs(self.live) do
+    p:join()
+    death.end_command(self, at)
+  end
   self.live = {}
 end
 
--- The workers of a stage have ended: on to the links around it.
-local function stage_ended(stage)
-  for _, link in ipairs(stage.reads) do link:close(true) end
-  local to = stage.next
-  if not to then return end
-  to.feeders = to.feeders - 1
-  if to.feeders == 0 then
-    for _, link in ipairs(to.reads) do link:close() end
+local function all_ended(inbox)
+  for _, reader in ipairs(inbox.readers) do
+    if not reader.ended then return false end
   end
+  return true
 end
 
-local function prints(stage)
-  local last = stage.inside[#stage.inside] or stage
-  return last.spec.def and last.spec.def.prints
-end
-
--- Why a death cannot be made good, or nil.
-local function fatal(self, at, exitcode)
-  local stage = at.stage
-  if exitcode == -SIGPIPE and prints(stage) then
-    self.unread = true
-    return "nobody reads its output"
-  elseif stage.role == "source" and not stage.again then
-    return "a source like this cannot be resumed"
-  elseif not stage.again or self.bare[stage.index .. ":" .. at.index] then
-    return "what it had gathered is lost"
-  elseif exitcode == -SIGPIPE then
-    return "nobody reads its output"
-  elseif stage.deaths > stage.restarts then
-    return ("%d deaths, restarts=%d"):format(stage.deaths, stage.restarts)
+-- The workers of a stage have ended: on to the links around it.
+local function stage_ended(self, stage)
+  stage.ended = true
+  if stage.feed then stage.feed:close(true) end
+  if stage.inbox and all_ended(stage.inbox) then
+    for _, link in ipairs(stage.inbox.sends) do link:close(true) end
+    for _, links in pairs(stage.inbox.credits or {}) do
+      for _, link in pairs(links) do link:close(true) end
+    end
+  end
+  for _, inbox in ipairs(stage.outboxes) do
+    inbox.feeders = inbox.feeders - 1
+    if inbox.feeders == 0 then
+      for _, link in ipairs(inbox.sends) do link:close() end
+    end
   end
 end
 
 local function died(self, p, at)
   local stage = at.stage
   stage.deaths, self.deaths = stage.deaths + 1, self.deaths + 1
-  local who = ("%s[%d] pid %s %s"):format(stage.label, at.index, p.pid, show.ending(p.exitcode))
-  local why = fatal(self, at, p.exitcode)
+  death.end_command(self, at)
+  local why, unread = death.fatal(self, at, p.exitcode)
   if why then
-    self.report = self.report or who .. ": " .. why
+    self.unread = unread
+    self.report = self.report or death.who(at, p) .. ": " .. why
     return
   end
-  self.say(("%s: replaced (%d of %d)"):format(who, stage.deaths, stage.restarts))
+  death.tell(self, at, p)
   start(self, stage, at.index)
 end
 
@@ -141,13 +212,13 @@ local function ended(self, p)
   if not at then return end
   p:join()
   self.live[p] = nil
-  at.stage.running = at.stage.running - 1
-  local row = self.done[at.stage.index .. ":" .. at.index]
-  if not row then
-    if not self.report then died(self, p, at) end
-  elseif at.stage.running == 0 then
-    stage_ended(at.stage)
+  at.stage.running, at.stage.indexes[at.index] = at.stage.running - 1, nil
+  local message = self.done[p.name]
+  self.done[p.name] = nil
+  if not message then
+    if not self.report and not self.stopped_source(self, at) then return died(self, p, at) end
   end
+  if at.stage.running == 0 then stage_ended(self, at.stage) end
 end
 
 -- messages -------------------------------------------------------------------------
@@ -158,21 +229,39 @@ local function failure(message)
     message.traceback and "\n" .. message.traceback or "")
 end
 
+local function add_edges(self, message)
+  for _, edge in ipairs(message.edges) do
+    self.edges[edge[1]] = (self.edges[edge[1]] or 0) + edge[2]
+  end
+  local stage = self.stages[message.index]
+  stage.inner = stage.inner or {}
+  for at, n in pairs(message.inner) do stage.inner[at] = (stage.inner[at] or 0) + n end
+end
+
+local handle = {}
+
+function handle.error(self, message)
+  self.report = self.report or failure(message)
+end
+
+function handle.bare(self, message)
+  self.bare[message.index .. ":" .. message.worker] = true
+end
+
+function handle.again(self, message) death.again(self, message) end
+
+function handle.done(self, message)
+  local stage = self.stages[message.index]
+  self.done[("%s[%d]"):format(stage.label, message.worker)] = message
+  add_edges(self, message)
+end
+
 local function read_control(self)
   while true do
     local list = self.control:lease(64, 0)
     if not list then return end
     self.core.commit()
-    for i = 1, list.n do
-      local message = list[i]
-      if message.kind == "error" then
-        self.report = self.report or failure(message)
-      elseif message.kind == "bare" then
-        self.bare[message.index .. ":" .. message.worker] = true
-      else
-        self.done[message.index .. ":" .. message.worker] = message
-      end
-    end
+    for i = 1, list.n do handle[list[i].kind](self, list[i]) end
   end
 end
 
@@ -190,66 +279,135 @@ local function read_results(self)
   end
 end
 
+-- stopping --------------------------------------------------------------------------
+
+local function is_source(stage) return stage.role == "source" or #stage.chain[1].ins == 0 end
+
+-- Sources end, what is inside is finished.
+function run.stop(self)
+  if self.stopping then return end
+  self.stopping = self.time()
+  board.stop(self.board)
+  for p, at in pairs(self.live) do
+    if is_source(at.stage) and not at.stage.tasks and not at.stage.port then p:terminate() end
+  end
+  for _, stage in ipairs(self.stages) do
+    if stage.port and stage.inbox and stage.role == "source" then
+      for _, link in ipairs(stage.inbox.sends) do link:close() end
+    end
+  end
+end
+
+-- A source that does not stop is killed; what it has not sent yet, it has not.
+local function insist(self)
+  if not self.stopping or self.insisted or self.time() - self.stopping < GRACE then return end
+  self.insisted = true
+  for p, at in pairs(self.live) do
+    if is_source(at.stage) and not at.stage.port then p:kill() end
+  end
+end
+
+local wake = {}
+
+local function on_signal(self, name)
+  return function()
+    self.signals = (self.signals or 0) + 1
+    self.signal_name = self.signal_name or name
+    if self.waiting then error(wake, 0) end
+  end
+end
+
+local function look_at_signals(self)
+  if not self.signals then return end
+  run.stop(self)
+  if self.signals > 1 then self.at_once = true end
+end
+
+-- the loop ---------------------------------------------------------------------------
+
 local function waiting_for(self)
   local list = { self.control, self.gather }
   for p in pairs(self.live) do list[#list + 1] = p end
   return list
 end
 
+local function patience(self)
+  local seconds
+  if self.watch then seconds = LOOK end
+  if self.stopping and not self.insisted then seconds = 0.05 end
+  return scale.patience(self, seconds)
+end
+
+local function wait(self)
+  self.waiting = true
+  local fine, ready_ = pcall(self.core.wait, waiting_for(self), patience(self))
+  self.waiting = false
+  if fine then return ready_ or {} end
+  if ready_ == wake then return {} end
+  error(ready_, 0)
+end
+
+-- A source that was stopped may end as it likes.
+function run.stopped_source(self, at)
+  return self.stopping and is_source(at.stage)
+end
+
 local function supervise(self)
   start_all(self)
-  while not self.report and (next(self.live) or self.gather) do
-    local ready = self.core.wait(waiting_for(self))
+  while not self.report and not self.at_once and (next(self.live) or self.gather) do
+    local ready_ = wait(self)
+    look_at_signals(self)
     read_control(self)
     read_results(self)
-    for _, x in ipairs(ready) do
+    for _, x in ipairs(ready_) do
       if self.live[x] then
         read_control(self)       -- its last message came before its end
         ended(self, x)
       end
     end
+    scale.look(self)
+    insist(self)
+    if self.watch then self.watch(self.time(), function() return rows(self) end) end
   end
 end
 
--- One row per stage and per stage inside it, for the summary.
-local function rows(self)
-  local list = {}
-  for _, stage in ipairs(self.stages) do
-    local labels = { stage.label }
-    for i, node in ipairs(stage.inside) do labels[i + 1] = node.id end
-    for at, label in ipairs(labels) do
-      local row = { label = label, workers = stage.workers, taken = 0, given = 0, busy = 0,
-                    inside = at > 1, role = at == 1 and stage.role or "between" }
-      for index = 1, stage.workers do
-        local message = self.done[stage.index .. ":" .. index]
-        if message then
-          row.taken = row.taken + (message.counts[at - 1] or 0)
-          row.given = row.given + (message.counts[at] or 0)
-          row.busy = row.busy + message.busy
-        end
-      end
-      if stage.owner then row.taken, row.workers = self.collected.n, 0 end
-      list[#list + 1] = row
-    end
-  end
-  return list
+local function catch_signals(self)
+  if not self.signal then return end
+  self.signal("INT", on_signal(self, "INT"))
+  self.signal("TERM", on_signal(self, "TERM"))
 end
 
-local function run(stages, engine)
-  local self = { stages = stages, core = engine.core, time = engine.time,
-    Process = engine.Process, say = engine.say, control = engine.core.link(CONTROL_CAP), live = {}, done = {},
-    bare = {}, started = 0, deaths = 0 }
+local function drop_signals(self)
+  if not self.signal then return end
+  self.signal("INT", nil)
+  self.signal("TERM", nil)
+end
+
+function run.supervise(self)
   local begun = self.time()
+  self.stopped_source = run.stopped_source
   local fine, e = pcall(function()
-    local _ <close> = setmetatable({}, { __close = function() kill_all(self) end })
-    prepare(self)
+    local _ <close> = setmetatable({}, { __close = function()
+      kill_all(self)
+      drop_signals(self)
+    end })
+    catch_signals(self)
     supervise(self)
   end)
+  if self.watch then self.watch(self.time(), function() return rows(self) end, true) end
   if not fine and type(e) ~= "string" then error(e, 0) end   -- a signal's handler
   if not fine then return nil, e end
   if self.report then return nil, self.report, self.unread end
   return { collected = self.collected, rows = rows(self), seconds = self.time() - begun,
-           processes = self.started, deaths = self.deaths }
+           processes = self.started, deaths = self.deaths, edges = self.edges, signal = self.signal_name }
+end
+
+-- Both, one after the other.
+function run.run(plan, engine)
+  local fine, self = pcall(run.prepare, plan, engine)
+  if not fine and type(self) ~= "string" then error(self, 0) end
+  if not fine then return nil, self end
+  return run.supervise(self)
 end
 
 return run

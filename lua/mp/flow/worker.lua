@@ -1,219 +1,314 @@
--- worker: the life of one process of a stage: lease, work, commit.
+-- worker: one process of a stage: what its stages do, and its commits.
 -- SPDX-License-Identifier: MIT
 --
 -- Items leave the input in the commit that puts their results into the next
--- link, so a worker may be killed anywhere.  A worker says how it ended in its
--- last message on the control link: { kind = "done" | "error", … }; one that
--- ends without such a message died.
+-- links, so a worker may be killed anywhere. How it takes its input is consume's
+-- and produce's matter. A worker says how it ended in its last message on the
+-- control link, { kind = "done" | "error", … }; one that ends without died.
 
+local board = require "mp.flow.board"
+local consume = require "mp.flow.consume"
+local context = require "mp.flow.context"
 local emit = require "mp.flow.emit"
+local guard = require "mp.flow.guard"
 local ledger = require "mp.flow.ledger"
 local operator = require "mp.flow.operator"
+local origin = require "mp.flow.origin"
 local outlet = require "mp.flow.outlet"
+local produce = require "mp.flow.produce"
 local show = require "mp.flow.show"
 
 local worker = {}
 
-local QUICK <const>, SLOW <const> = 0.002, 0.010   -- seconds for a batch
-local MOST_HELD <const> = 256                       -- items of a source per commit
-local MOST_COUNTED <const> = 65536
-local FINISH <const> = 64                           -- items per commit at the end
+local SHOWN_EVERY <const> = 0.02       -- seconds between two looks that the board allows
 
--- Raised to leave a source whose results nobody wants any more.
+-- Raised to leave a stage whose results nobody wants any more.
 local closed = setmetatable({}, { __tostring = function() return "the flow has ended" end })
+-- Raised in a source when the flow shall stop.
+local stopped = setmetatable({}, { __tostring = function() return "the flow stops" end })
 
 local Worker = {}
 Worker.__index = Worker
+Worker.closed, Worker.stopped = closed, stopped
 
-local function context(stage, index)
-  local label = ("%s[%d]"):format(stage.label, index)
-  return {
-    stage = stage.label, worker = index, workers = stage.workers, stopping = false,
-    log = function(...)
-      local parts = table.pack(...)
-      for i = 1, parts.n do parts[i] = tostring(parts[i]) end
-      io.stderr:write(label, ": ", table.concat(parts, "\t"), "\n")
-    end,
-  }
+function Worker.leaving(e) return e == closed or e == stopped end
+
+-- counting ---------------------------------------------------------------------------
+
+function Worker:count(word, n)
+  local at = board[word]
+  self.words[at] = self.words[at] + (n or 1)
 end
 
--- Counts what enters a stage that runs inside this worker.
-local function counted(self, at, item)
-  local counts = self.counts
-  counts[at] = 0
-  return function(v, n)
-    counts[at] = counts[at] + (n or 1)
+-- Puts on the board what has changed, now and then.
+function Worker:show(now)
+  if now - self.shown < SHOWN_EVERY then return end
+  self.shown = now
+  local lines, words, at = self.board, self.words, self.line
+  for word = 1, board.BLOCKED do lines[at + word] = math.floor(words[word]) end
+end
+
+-- The stage was worked on before: the counts go on.
+function Worker:open_board()
+  for word = 1, board.BLOCKED do self.words[word] = self.board[self.line + word] end
+  for _, word in ipairs { "BEGAN", "FIRST", "HAS", "GROUP" } do self.board[self.line + board[word]] = 0 end
+end
+
+-- stages --------------------------------------------------------------------------------
+
+-- Where the last stage's results go: counted, cut short where they have gone
+-- before (an item that was begun by a worker that died).
+local function exit(self)
+  local o, words, given = self.outlet, self.words, board.GIVEN
+  local push = self.trains and self.trains:wrap(o.push) or o.push
+  return function(v, label, mark)
+    if self.muted then return end
+    if self.skip > 0 then
+      self.skip = self.skip - 1
+      return
+    end
+    self.gone = self.gone + 1
+    words[given] = words[given] + 1
+    if mark ~= nil then self.mark, self.marked_at = mark, self.gone end
+    push(v, label)
+    if o.waiting >= self.limit then self:full() end
+  end
+end
+
+-- The way into a stage behind the first: keeps whose turn it is, for `emit` and
+-- for reports.
+local function entrance(self, at, op)
+  local item, emits, inner = op.item, op.emits, self.inner
+  inner[at] = 0
+  return function(v)
+    inner[at] = inner[at] + 1
+    local was, item_was, to = self.at, self.current, emit.to
+    self.at, self.current, emit.to = at, v, emits
     item(v)
+    self.at, self.current, emit.to = was, item_was, to
   end
 end
 
--- Words need no lines: a block of them at once is half the work.
-local function reads_blocks(stage)
-  local def, first = stage.spec.def, stage.inside[1]
-  return def and def.blocks and first and first.spec.def.whole
+local function make_op(self, at, node, ctx, out)
+  if guard.wants(node, self.stage) and at == 1 and node.role ~= "source" then
+    return guard.wrap(self, node, ctx, out, function(to) return operator(node, ctx, to, self.stage) end)
+  end
+  return operator(node, ctx, out, self.stage)
 end
 
-local function build(self, ctx)
-  local stage = self.stage
-  local out = self.outlet.push
-  for i = #stage.inside, 1, -1 do
-    local node = stage.inside[i]
-    out = counted(self, i, (operator({ spec = node.spec, label = node.id }, ctx, out)))
+local function build(self)
+  local chain = self.stage.chain
+  local out = exit(self)
+  for at = #chain, 1, -1 do
+    local node = chain[at]
+    local ctx = context(self, node)
+    self.contexts[at] = ctx
+    if at == 1 and produce.is_source(node) then
+      self.source = { node = node, ctx = ctx, out = out }
+      emit.to = out
+    else
+      self.at = at
+      local op = make_op(self, at, node, ctx, out)
+      self.ops[at] = op
+      if at > 1 then out = entrance(self, at, op) end
+    end
   end
-  self.out, emit.to = out, out
-  if reads_blocks(stage) then
-    self.item = stage.spec.def.blocks(stage.spec.params, ctx, out)
-    return
-  end
-  if stage.spec.kind ~= "source" and not (stage.spec.def and stage.spec.def.produce) then
-    self.item, self.finish, self.flush, self.state = operator(stage, ctx, out)
+  self.at = 1
+end
+
+-- commits --------------------------------------------------------------------------------
+
+local function flush(self)
+  for _, op in pairs(self.ops) do
+    if op.flush then op.flush() end
   end
 end
 
--- With the ledger of a fold; where its accumulators cannot be sent, without.
-function Worker:put(args, n)
+-- Leaves out links whose readers have ended.
+local function without_closed(args, n)
+  local kept = 0
+  for i = 1, n, 2 do
+    if not args[i]:closed() then
+      args[kept + 1], args[kept + 2] = args[i], args[i + 1]
+      kept = kept + 2
+    end
+  end
+  return kept
+end
+
+local function send(self, args, n)
+  while true do
+    local ok, why = self.core.commit(table.unpack(args, 1, n))
+    if ok then return true end
+    if why ~= "closed" then error("commit: " .. tostring(why), 0) end
+    if self.outlet:shut() then return false end
+    n = without_closed(args, n)
+  end
+end
+
+-- With the ledger; where a state cannot be sent, without.
+local function send_with_ledger(self, args, n)
   local book = self.ledger
-  if not book then return self.core.commit(table.unpack(args, 1, n)) end
-  local fine, ok = pcall(self.core.commit, table.unpack(args, 1, book:load(args, n)))
-  if not fine and not book.stopped then
-    ok = self.core.commit(table.unpack(args, 1, book:stop(args, n)))
-  elseif not fine then
-    error(ok, 0)
+  if not book then return send(self, args, n) end
+  local fine, ok = pcall(send, self, args, book:load(args, n))
+  if not fine then
+    if Worker.leaving(ok) or book.stopped then error(ok, 0) end
+    ok = send(self, args, book:stop(args, n))
   end
+  book:committed()
   if book.stopped then self.ledger = nil end
   return ok
 end
 
--- false when the next stage takes nothing any more.
-function Worker:commit()
-  local args = self.args
-  if self.flush then self.flush() end
-  local n = self.outlet.load(args)
-  local ok = self:put(args, n)
-  self.outlet.sent()
+-- false when nobody takes the results any more. flag: of the train that ends.
+function Worker:commit(flag)
+  local args, began = self.args, self.time()
+  flush(self)
+  if self.trains then self.trains:close(flag or 0) end
+  local n = self.outlet:load(args)
+  for link, list in pairs(self.returns) do
+    args[n + 1], args[n + 2] = link, list
+    n, self.returns[link] = n + 2, nil
+  end
+  local ok = send_with_ledger(self, args, n)
+  self.outlet:sent()
+  if self.trains then self.trains:sent() end
+  local now = self.time()
+  self.words[board.BLOCKED] = self.words[board.BLOCKED] + (now - began) * 1e9
+  self:show(now)
+  self.last = now
   return ok
 end
 
--- For results that are not bound to a lease: they go on by themselves, single
--- ones at once, fast ones in batches.
-function Worker:flow_freely(first)
-  local time, last = self.time, self.time()
-  local chunk, adds_up = self.stage.chunk, self.next and self.next.counts
-  local limit = chunk ~= "auto" and chunk or adds_up and MOST_COUNTED or first
-  local function full()
-    if not self:commit() then error(closed, 0) end
-    if chunk == "auto" and not adds_up then
-      local now = time()
-      if now - last < QUICK then
-        limit = math.min(limit * 2, MOST_HELD)
-      elseif now - last > SLOW then
-        limit = first
-      end
-      last = now
-    end
-    self.outlet.spill(limit, full)
+-- An item gives more than a link holds: what it has given so far goes on, and the
+-- ledger keeps the item and how much that was. Items behind it stay leased.
+function Worker:overflow()
+  local list, i = self.list, self.i
+  if not self.ledger or not list then return end
+  if self.open_item then
+    self.open_item = { self.open_item[1], self.gone, self.open_item[3] }
+  else
+    self.open_item = { list[i], self.gone, self.deaths }
   end
-  self.outlet.spill(limit, full)
+  self.ledger:note("open", self.open_item)
+  self:commit_to(i)
 end
 
-function Worker:produce(ctx)
-  local stage = self.stage
-  self:flow_freely(1)
-  local started = self.time()
-  if stage.spec.kind == "source" then
-    stage.spec.f(ctx)
-  else
-    stage.spec.def.produce(stage.spec.params, ctx, self.out)
+-- Commits what the first i of the items in hand gave.
+function Worker:commit_to(i)
+  local list = self.list
+  if list.lease and i < list.n then self.core.keep(list.lease + i, list.n - i) end
+  if not self:commit() then error(closed, 0) end
+  if list.lease and i < list.n then self.core.claim(list.lease + i, list.n - i) end
+end
+
+Worker.full = Worker.overflow
+
+-- The ledger keeps the items up to the i-th of those in hand.
+function Worker:log_to(i)
+  if self.ledger then self.ledger:took(self.list, self.logged + 1, i) end
+  self.logged = i
+end
+
+-- A worker too many has ended: whoever comes in its place begins anew.
+function Worker:leave_nothing()
+  for _, op in pairs(self.ops) do
+    if op.state then op.state.reset() end
   end
-  self.busy = self.time() - started
+  if not self.ledger then return end
+  self.ledger:note("finished", nil)
+  self.ledger:refresh()
   self:commit()
 end
 
--- One batch; true when the stage needs no more.
-function Worker:work(items)
-  local item = self.item
-  for i = 1, items.n do
-    self.current = items[i]
-    if item(items[i]) == "enough" then return true end
-  end
+function Worker:pause(seconds)
+  self.words[board.BUSY] = self.words[board.BUSY] - seconds * 1e9
+  self.sleep(seconds)
 end
 
-function Worker:count(items)
-  local n = items.n
-  if self.stage.counts then
-    n = 0
-    for i = 1, items.n do n = n + (items[i].items or 0) end
-  end
-  self.counts[0] = self.counts[0] + n
-  if self.ledger then self.ledger.items = self.ledger.items + n end
-end
-
--- Works until the input ends; false when the next stage has ended before.
-function Worker:consume(link)
-  local time, most = self.time, self.stage.limit
-  local max = self.stage.chunk == "auto" and 1 or most
-  while true do
-    local items, why = link:lease(max)
-    if not items then
-      if why ~= "closed" then error("lease: " .. tostring(why), 0) end
-      return true
-    end
-    local started = time()
-    emit.to = self.out
-    local enough = self:work(items)
-    self.current = nil
-    local took = time() - started
-    self.busy = self.busy + took
-    self:count(items)
-    if not self:commit() then return false end
-    if enough then return true end
-    if took < QUICK and items.n == max then
-      max = math.min(max * 2, most)
-    elseif took > SLOW then
-      max = math.max(1, max // 2)
+-- Calls what is due, and commits what comes of it; false when nobody takes it.
+function Worker:tick()
+  local now, flag, any = self.time(), 0, false
+  for at, op in pairs(self.ops) do
+    if op.due and op.due <= now then
+      emit.to, self.at, any = op.emits, at, true
+      flag = op.tick() or flag
     end
   end
+  if not any then return true end
+  local ok = self:commit(flag)
+  if ok and self.trains then self.trains:ready() end
+  return ok
 end
 
--- The results of a fold, in commits that say how many have gone.
-function Worker:finish_fold()
+-- When the first of them is due, nil: none.
+function Worker:due()
+  local first
+  for _, op in pairs(self.ops) do
+    if op.due and (not first or op.due < first) then first = op.due end
+  end
+  return first
+end
+
+-- the end of input --------------------------------------------------------------------------
+
+local FINISH <const> = 64
+
+-- The results of stage `at`, in commits that say how far they have gone.
+local function finish(self, at, op)
   local book = self.ledger
-  self.finish(book and book.gone or 0, function(gone)
-    if book then book.gone = gone end
-    if not self:commit() then error(closed, 0) end
+  local gone = book and book.notes.finished or {}
+  if gone[at] == true then return end
+  self.at, emit.to = at, op.emits
+  op.finish(gone[at] or 0, function(n)
+    if not book or self.ledger ~= book then return self:commit_or_leave() end
+    local new = table.move(gone, 1, #self.stage.chain, 1, {})
+    new[at], gone = n, new
+    book:note("finished", new)
+    self:commit_or_leave()
   end)
+  if book and self.ledger == book then
+    local new = table.move(gone, 1, #self.stage.chain, 1, {})
+    for i = 1, at do new[i] = true end
+    book:note("finished", new)
+  end
+end
+
+function Worker:commit_or_leave()
+  if not self:commit() then error(closed, 0) end
+  if self.trains then self.trains:ready() end
 end
 
 function Worker:end_of_input()
   local started = self.time()
-  emit.to = self.out
-  if self.state then
-    self:finish_fold()
-  else
-    self:flow_freely(FINISH)
-    self.finish()
+  self.current, self.list = nil, nil
+  self:flow_freely(FINISH)
+  for at = 1, #self.stage.chain do
+    local op = self.ops[at]
+    if op and op.finish then finish(self, at, op) end
   end
-  self.busy = self.busy + self.time() - started
+  self.words[board.BUSY] = self.words[board.BUSY] + (self.time() - started) * 1e9
 end
 
--- A fold goes on with what the worker before it, if there was one, had added.
-function Worker:open_ledger()
-  local link = self.state and self.stage.ledgers and self.stage.ledgers[self.index]
-  if not link then return end
-  self.ledger = ledger.new(link, self.core, self.state, { link = self.control,
-    message = { kind = "bare", index = self.stage.index, worker = self.index } })
-  self.ledger:recover()
+-- For results that are not bound to items of the input: they go on by themselves,
+-- single ones at once, fast ones in batches.
+function Worker:flow_freely(first, most)
+  local limit, chunk = first, self.stage.chunk
+  if chunk ~= "auto" then limit, most = chunk, chunk end
+  most = most or 256
+  self.limit = limit
+  self.full = function()
+    local last = self.last
+    self:commit_or_leave()
+    if chunk ~= "auto" then return end
+    local took = self.last - last
+    if took < 0.002 then limit = math.min(limit * 2, most)
+    elseif took > 0.010 then limit = math.max(1, limit // 2) end
+    self.limit = limit
+  end
 end
 
-function Worker:run(ctx)
-  if not self.item then return self:produce(ctx) end
-  if self.stage.fragile then self:flow_freely(1) end
-  self:open_ledger()
-  local links = self.stage.reads
-  local goes_on = self:consume(links[#links > 1 and self.index or 1])
-  if goes_on and self.finish then self:end_of_input() end
-  self:commit()
-end
+-- its life ------------------------------------------------------------------------------------
 
 -- A traceback without the runtime's own lines; nil if nothing is left.
 local function trim(traceback)
@@ -228,21 +323,22 @@ local function trim(traceback)
   return own and table.concat(kept, "\n") or nil
 end
 
-local function handler(e)
-  if e == closed then return e end
+function Worker.handler(e)
+  if Worker.leaving(e) or type(e) == "table" and e.flow_error then return e end
   local unsent = type(e) == "string" and e:match "core%.commit: (.*)$"
-  if unsent then return { message = "its result: " .. unsent } end
-  return { message = type(e) == "string" and e or show.value(e),
+  if unsent then return { flow_error = true, message = "its result: " .. unsent } end
+  return { flow_error = true, message = type(e) == "string" and e or show.value(e),
            traceback = trim(debug.traceback(nil, 2)) }
 end
 
 function Worker:report(e)
-  local blamed = self.outlet and self.outlet.blame()
-  local stage, item = self.stage.label, self.current
-  if self.stage.role == "source" then item = nil end
-  if blamed ~= nil then stage, item = self.next.label, blamed end
-  return { kind = "error", stage = stage, worker = self.index, message = e.message,
-           traceback = e.traceback, item = item ~= nil and show.item(item) or nil }
+  local blamed, label = self.outlet and self.outlet:blame()
+  local node = self.stage.chain[self.at or 1]
+  local item = self.current
+  if node.role == "source" or self.source and self.at == 1 then item = nil end
+  if blamed ~= nil then item = blamed end
+  return { kind = "error", stage = label or node.id, message = e.message, traceback = e.traceback,
+           item = item ~= nil and show.item(item) or nil }
 end
 
 function Worker:tell(message)
@@ -250,26 +346,66 @@ function Worker:tell(message)
   self.core.commit(self.control, { n = 1, message })
 end
 
+-- A worker's states, by the place of their stages; the ledger that keeps them.
+local function open_ledger(self)
+  local link = self.stage.ledgers[self.index]
+  local states, head = {}, nil
+  for at, op in pairs(self.ops) do
+    states[at] = op.state
+    if at == 1 and op.state then head = 1 end
+  end
+  if self.order then states[0] = self.order:state() end
+  self.ledger = ledger.new { link = link, core = self.core, states = states, head = head,
+    replay = function(items)
+      self.muted = true
+      consume.replay(self, items)
+      self.muted = false
+    end,
+    lost = function()
+      return self.control, { n = 1, { kind = "bare", index = self.stage.index, worker = self.index } }
+    end }
+  return self.ledger:recover() or {}
+end
+
+local function close(self)
+  for _, op in pairs(self.ops) do
+    if op.close then op.close() end
+  end
+end
+
+local function live(self)
+  self.outlet = outlet(self.stage)
+  self.trains = self.stage.origin and origin.new(self) or nil
+  build(self)
+  self.order = consume.order_of(self)
+  local notes = open_ledger(self)
+  if self.trains then self.trains:recover(notes) end
+  if self.source and not self.stage.tasks then produce.run(self, notes) else consume.run(self, notes) end
+  close(self)
+end
+
+local function edges(self)
+  local list = {}
+  for _, to in ipairs(self.outlet.counted) do
+    for _, link in ipairs(to.links) do list[#list + 1] = { link.pos, to.n } end
+  end
+  return list
+end
+
 -- worker.main(run, stage, index): what the process executes.
 function worker.main(run, stage, index)
-  local self = setmetatable({ core = run.core, time = run.time, control = run.control,
-    stage = stage, index = index, next = stage.next, args = {}, counts = { [0] = 0 },
-    busy = 0 }, Worker)
-  local fine, e = xpcall(function()
-    local ctx = context(stage, index)
-    self.outlet = outlet(stage.next, stage.next and stage.next.reads)
-    build(self, ctx)
-    self:run(ctx)
-  end, handler)
+  local self = setmetatable({ core = run.core, time = run.time, sleep = run.sleep, control = run.control,
+    stage = stage, index = index, args = {}, words = {}, inner = {}, ops = {}, contexts = {}, returns = {},
+    board = run.board, line = board.line(stage, index), shown = 0, last = 0, skip = 0, gone = 0,
+    limit = math.huge, deaths = 0, signal = run.signal, elastic = index > stage.least }, Worker)
+  self:open_board()
+  local fine, e = xpcall(live, Worker.handler, self)
   emit.to = nil
-  if not fine and e ~= closed then
-    self.core.release()
-    self:tell(self:report(e))
-    return
-  end
   self.core.release()
-  self.counts[#stage.inside + 1] = self.outlet.total()
-  self:tell { kind = "done", counts = self.counts, busy = self.busy }
+  self.shown = 0
+  self:show(self.time())
+  if not fine and not Worker.leaving(e) then return self:tell(self:report(e)) end
+  self:tell { kind = "done", inner = self.inner, edges = edges(self), dropped = self.outlet:dropped() }
 end
 
 return worker

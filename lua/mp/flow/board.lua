@@ -1,0 +1,42 @@
+-- board: what each worker of a flow is doing, in an array that all of it share.
+-- SPDX-License-Identifier: MIT
+--
+-- Words of a worker's line, each written by that worker alone unless said
+-- otherwise; they are for people and for time limits, nothing depends on them.
+--   TAKEN, GIVEN, FAILED, SKIPPED, RETRIED   items
+--   BUSY, BLOCKED     ns at work, ns waiting for room behind
+--   BEGAN             when it began the item that it works on, ns; 0: none, or not told
+--   FIRST, HAS        number of the first item that it has taken, how many it has
+--   GROUP             process group of its command, 0: none
+--   LATE              number of the item for which it was killed: it took too long (owner)
+--   DONE, TOTAL       ctx.progress
+-- The first line is the flow's: STOP is 1 when sources shall end (owner).
+
+local board = { TAKEN = 1, GIVEN = 2, FAILED = 3, SKIPPED = 4, RETRIED = 5, BUSY = 6, BLOCKED = 7,
+                BEGAN = 8, FIRST = 9, HAS = 10, GROUP = 11, LATE = 12, DONE = 13, TOTAL = 14 }
+
+local LINE <const> = 16
+local STOP <const> = 1
+
+-- Gives each worker of each stage its line; the number of words.
+function board.assign(stages)
+  local at = LINE
+  for _, stage in ipairs(stages) do
+    stage.line = at
+    at = at + LINE * stage.workers
+  end
+  return at
+end
+
+function board.line(stage, index) return stage.line + LINE * (index - 1) end
+
+function board.sum(words, stage, word)
+  local n = 0
+  for i = 1, stage.workers do n = n + words[board.line(stage, i) + word] end
+  return n
+end
+
+function board.stop(words) words[STOP] = 1 end
+function board.stopped(words) return words[STOP] == 1 end
+
+return board

@@ -1,0 +1,35 @@
+-- context: the `ctx` that a stage's functions get.
+-- SPDX-License-Identifier: MIT
+
+local board = require "mp.flow.board"
+
+-- context(worker, node) -> ctx
+return function(worker, node)
+  local stage, index = worker.stage, worker.index
+  local label = ("%s[%d]"):format(node.id, index)
+  local ctx = { stage = node.id, worker = index, workers = stage.workers, stopping = false, try = 1,
+                time = worker.time }
+
+  function ctx.log(...)
+    local parts = table.pack(...)
+    for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+    io.stderr:write(label, ": ", table.concat(parts, "\t"), "\n")
+  end
+
+  function ctx.progress(done, total)
+    for name, v in pairs { done = done, total = total } do
+      if type(v) ~= "number" then
+        error(("ctx.progress: %s: a number expected, got %s"):format(name, type(v)), 2)
+      end
+    end
+    worker.board[worker.line + board.DONE] = math.floor(done)
+    worker.board[worker.line + board.TOTAL] = math.floor(total or 0)
+  end
+
+  -- false when the flow stops.
+  function ctx.sleep(seconds)
+    worker.sleep(seconds)
+    return not ctx.stopping
+  end
+  return ctx
+end

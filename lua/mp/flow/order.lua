@@ -1,0 +1,114 @@
+-- order: puts trains back into the order in which they began.  Pure.
+-- SPDX-License-Identifier: MIT
+--
+-- order.new(expects, windowed) -> o
+--   expects    { [origin] = weight of a whole train } for every origin that reaches here
+--   windowed   a MARK counts only when every origin has sent it; what an origin
+--              sends behind its mark waits until then
+-- o:put(train, lease)      lease: its number, for the worker
+-- o:next() -> train, leases | nil     whole and next in line; its parts merged.
+--                          A train whose flag is MARK comes once for all origins
+-- o:state() -> state       how far it is, for the ledger; not what waits
+-- o:kept() -> number of trains that wait
+
+local train = require "mp.flow.train"
+
+local ENOUGH <const> = 1e-9
+
+local order = {}
+order.__index = order
+
+function order.new(expects, windowed, merge)
+  local self = setmetatable({ expects = expects, windowed = windowed, waiting = {}, line = {},
+    after = {}, stopped = {}, nstopped = 0, origins = 0, ready = {}, n = 0,
+    merge = merge or train.merged }, order)
+  for origin in pairs(expects) do
+    self.line[origin] = train.first(origin)
+    self.origins = self.origins + 1
+  end
+  return self
+end
+
+local function whole(self, id)
+  local w = self.waiting[id]
+  return w and w.weight >= self.expects[train.origin(id)] - ENOUGH
+end
+
+function order:put(t, lease)
+  local id = t[1]
+  local w = self.waiting[id]
+  if not w then
+    w = { weight = 0, leases = {} }
+    self.waiting[id] = w
+  end
+  w[#w + 1], w.weight = t, w.weight + t[2]
+  w.leases[#w.leases + 1] = lease
+  self.n = self.n + 1
+  local origin = train.origin(id)
+  if self.line[origin] == id and whole(self, id) then self.ready[#self.ready + 1] = origin end
+end
+
+-- All have come to the end of the window.
+local function align(self)
+  for origin in pairs(self.stopped) do
+    self.stopped[origin] = nil
+    if whole(self, self.line[origin]) then self.ready[#self.ready + 1] = origin end
+  end
+  self.nstopped = 0
+end
+
+local function take(self, origin)
+  local id = self.line[origin]
+  local w = self.waiting[id]
+  self.waiting[id] = nil
+  self.n = self.n - #w
+  local flag = w[1][3]
+  self.line[origin] = train.following(id, flag)
+  return w, flag
+end
+
+function order:next()
+  while #self.ready > 0 do
+    local origin = self.ready[#self.ready]
+    if self.stopped[origin] or not whole(self, self.line[origin]) then
+      table.remove(self.ready)
+    else
+      local w, flag = take(self, origin)
+      local t = self.merge(w)
+      if self.windowed and flag & 15 == train.MARK then
+        self.stopped[origin], self.nstopped = true, self.nstopped + 1
+        if self.nstopped == self.origins then align(self) else t[3] = 0 end
+      end
+      return t, w.leases
+    end
+  end
+end
+
+function order:kept() return self.n end
+
+-- How far it is, as a state for the ledger.
+function order:state()
+  local told = {}
+
+  local function all()
+    local line, stopped = {}, {}
+    for origin, id in pairs(self.line) do line[origin], told[origin] = id, id end
+    for origin in pairs(self.stopped) do stopped[#stopped + 1] = origin end
+    return { line, stopped }, self.origins + 1
+  end
+
+  local function changes()
+    for origin, id in pairs(self.line) do
+      if told[origin] ~= id then return all() end
+    end
+  end
+
+  local function load(v)
+    self.line, self.stopped, self.nstopped = v[1], {}, #v[2]
+    for _, origin in ipairs(v[2]) do self.stopped[origin] = true end
+  end
+
+  return { all = all, changes = changes, load = load, apply = load }
+end
+
+return order

@@ -1,0 +1,103 @@
+-- origin: a worker with which trains begin: numbers them, and asks for credits.
+-- SPDX-License-Identifier: MIT
+--
+-- A train begins with the first result behind a commit, and ends with the commit.
+-- A source that is cut into tasks numbers its trains by task; several of them may
+-- go in one commit, and one credit pays for the whole task.
+--
+-- A credit is one message of each reader's credit link, leased; it stays kept, out
+-- of commits, until the train that it pays for is committed.
+
+local train = require "mp.flow.train"
+
+local origin = {}
+origin.__index = origin
+
+local MOST <const> = 64     -- items of a train, of a task
+
+function origin.new(worker)
+  local stage = worker.stage
+  local tasks = stage.tasks
+  return setmetatable({ worker = worker, core = worker.core, tasks = tasks, outlet = worker.outlet,
+    id = train.first(stage.first + (tasks and 0 or worker.index - 1)), size = stage.chunk == "auto" and 1
+      or stage.chunk, most = stage.chunk == "auto" and MOST or stage.chunk }, origin)
+end
+
+function origin:recover(notes)
+  if notes.train then self.id = notes.train end
+end
+
+-- Makes sure that there is a credit; before work begins whose results may need one.
+function origin:ready()
+  if self.credit then return end
+  local leases = {}
+  for _, to in ipairs(self.worker.stage.credits) do
+    local link = to.inbox.credits[self.worker.stage.first][to.link]
+    local list = link:lease(1)
+    if list then
+      self.core.keep(list.lease, 1)
+      leases[#leases + 1] = list.lease
+    end
+  end
+  self.credit = leases
+end
+
+local function pay(self)
+  for _, lease in ipairs(self.credit or {}) do self.core.claim(lease, 1) end
+  self.paid = true
+end
+
+local function begin(self)
+  if not self.tasks then pay(self) end
+  self.open, self.n = true, 0
+  self.outlet.pos = 0
+  self.outlet:begin(self.id, 1)
+end
+
+-- push, with trains around what is pushed.
+function origin:wrap(push)
+  local o = self.outlet
+  return function(v, label)
+    if self.open and self.tasks and self.n >= self.size then self:finish(0) end
+    if not self.open then begin(self) end
+    self.n, o.pos = self.n + 1, o.pos + 1
+    push(v, label)
+  end
+end
+
+function origin:finish(flag)
+  self.outlet:close(flag)
+  self.open = false
+  self.id = train.following(self.id, flag)
+end
+
+-- Before a commit; flag MARK: a window ends here, with an empty train if need be.
+function origin:close(flag)
+  if self.tasks or not self.open and flag == 0 then return end
+  if not self.open then begin(self) end
+  self:finish(flag)
+  if self.worker.ledger then self.worker.ledger:note("train", self.id) end
+end
+
+function origin:sent()
+  if self.paid then self.credit, self.paid = nil, nil end
+end
+
+-- One task, from its first item to the train that is its last.
+function origin:begin_task(task)
+  self.id = train.first(self.worker.stage.first, task.number - 1)
+end
+
+function origin:end_task()
+  if not self.open then begin(self) end
+  self:finish(train.LAST)
+  pay(self)
+end
+
+-- The size of trains follows their pace, waiting for credits included.
+function origin:pace(seconds, trains)
+  if seconds < 0.002 * trains then self.size = math.min(self.size * 2, self.most)
+  elseif seconds > 0.010 * trains then self.size = math.max(1, self.size // 2) end
+end
+
+return origin

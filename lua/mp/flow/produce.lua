@@ -1,0 +1,75 @@
+-- produce: sources that give their items one after another: the script's own, and
+-- those that are not cut into tasks.
+-- SPDX-License-Identifier: MIT
+--
+-- Each commit keeps how many items have gone, the last mark, and how many have gone
+-- behind that. A source that can begin again there is replaced when it dies; it
+-- gives those behind the mark once more, unheard.
+
+local board = require "mp.flow.board"
+
+local produce = {}
+
+function produce.is_source(node)
+  return node.spec.kind == "source" or node.spec.def and (node.spec.def.produce or node.spec.def.tasks) ~= nil
+end
+
+-- How a source goes on when its worker has died: "count", "mark", or nil: not.
+function produce.resumes(node)
+  local def, replay = node.spec.def, node.options.replay
+  if def then return def.resumes and "mark" or nil end
+  return replay == "yes" and "count" or replay == "mark" and "mark" or nil
+end
+
+local function go_on(self, how, kept)
+  local gone, mark, behind = kept[1], kept[2], kept[3]
+  self.gone, self.mark, self.marked_at = gone, mark, gone - behind
+  self.skip = how == "count" and gone or behind
+end
+
+-- Notes in each commit how far it has gone.
+local function remember(self)
+  local commit = self.commit
+  function self.commit(_, flag)
+    if self.ledger then
+      self.ledger:note("source", { self.gone, self.mark, self.gone - (self.marked_at or 0) })
+    end
+    return commit(self, flag)
+  end
+end
+
+local function stop_on_signal(self, ctx)
+  if not self.signal then return end
+  self.signal("TERM", function()
+    ctx.stopping = true
+    error(self.stopped, 0)
+  end)
+end
+
+function produce.run(self, notes)
+  local node, ctx, out = self.source.node, self.source.ctx, self.source.out
+  local how = produce.resumes(node)
+  if how and notes.source then go_on(self, how, notes.source) end
+  if how then remember(self) end
+  ctx.resume = self.mark
+  stop_on_signal(self, ctx)
+  if self.trains then self.trains:ready() end
+  self:flow_freely(1)
+  local started = self.time()
+  local fine, e = xpcall(function()
+    if board.stopped(self.board) then return end
+    if node.spec.kind == "source" then
+      node.spec.f(ctx)
+    else
+      node.spec.def.produce(node.spec.params, ctx, out, self.mark)
+    end
+  end, self.handler)
+  if self.signal then self.signal("TERM", function() end) end
+  if not fine and e ~= self.stopped then error(e, 0) end
+  self.words[board.BUSY] = self.words[board.BUSY] + (self.time() - started) * 1e9
+  self:commit_or_leave()
+  self:end_of_input()
+  self:commit()
+end
+
+return produce
