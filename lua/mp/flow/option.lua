@@ -10,7 +10,7 @@ local suggest = require "mp.flow.suggest"
 
 local option = {}
 
-local MOST <const> = 2^31 - 1
+local MOST <const> = 2147483647     -- items that one lease may ask for
 
 local scale = { K = 1024, M = 1024 ^ 2, G = 1024 ^ 3 }
 local seconds = { ms = 0.001, s = 1, m = 60, h = 3600 }
@@ -25,22 +25,25 @@ function option.plain(v)
 end
 
 -- kinds of values --------------------------------------------------------------------
--- Each has `read`, a function(v) -> value | nil, and says what it `expects`.
+-- Each has `read`, a function(v) -> value | nil, and says what it `expects`; a
+-- second result of read is more to the point.
 
 local function count(least)
+  local usual = least == 0 and "a whole number" or "a whole number from 1 on"
   return {
-    expects = least == 0 and "a whole number" or "a whole number from 1 on",
+    expects = usual,
     read = function(v)
       if type(v.value) ~= "number" or v.unit and not scale[v.unit] then return nil end
       local n = math.tointeger(option.plain(v))
-      return n and n >= least and n <= MOST and n or nil
+      if n and n > MOST then return nil, ("%s, at most %d"):format(usual, MOST) end
+      return n and n >= least and n or nil
     end,
   }
 end
 
 local function time(zero)
   return {
-    expects = "a time, such as 5s or 100ms" .. (zero and "" or ", above 0"),
+    expects = ("a time%s, such as 5s or 100ms"):format(zero and "" or " above 0"),
     read = function(v)
       if type(v.value) ~= "number" or v.unit and not seconds[v.unit] then return nil end
       local t = option.plain(v)
@@ -117,10 +120,10 @@ function option.read(name, value)
     return nil, ("no option '%s'"):format(tostring(name)), suggest.hint(tostring(name), names)
   end
   local kind = known.kind
-  local got = kind.read(v)
+  local got, better = kind.read(v)
   if got ~= nil then return got end
   local word = v.kind == "string" and v.value or v.text
-  return nil, ("'%s' expects %s, not %s"):format(name, kind.expects, written(v)),
+  return nil, ("'%s' expects %s, not %s"):format(name, better or kind.expects, written(v)),
     kind.words and word and suggest.hint(word, kind.words) or nil
 end
 

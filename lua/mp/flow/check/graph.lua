@@ -252,18 +252,28 @@ local function check_labels(check, term, given, entered)
   end
 end
 
--- An item that goes to the same node twice is one that was meant for another.
+-- A node to which this branch and an earlier one lead the same item.  Of those
+-- that share, only twins that stand alone are pointless.
+local function twin(piece, branch, seen)
+  local nodes = heads(branch, {})
+  if piece.kind == "any" and #nodes > 1 then return nil end
+  local found
+  for _, node in ipairs(nodes) do
+    if seen[node] and seen[node] ~= branch then found = found or node end
+    seen[node] = branch
+  end
+  return found
+end
+
 local function check_twins(check, term, piece)
-  if piece.kind == "route" then return end
   local seen = {}
-  for i, branch in ipairs(piece.branches) do
-    while branch.first do branch = branch.first end
-    local node = branch.node
-    if node and seen[node] then
-      check:mistake(term.branches[i].chain[1], ("'%s' stands in this group twice"):format(node.id),
+  for i, branch in ipairs(piece.kind ~= "route" and piece.branches or {}) do
+    local node = twin(piece, branch, seen)
+    if node then
+      check:mistake(term.branches[i].chain[1],
+        ("this group leads to '%s' twice"):format(node.id),
         ("another one of the same function is '%s#2'"):format(node.name))
     end
-    if node then seen[node] = true end
   end
 end
 

@@ -39,8 +39,9 @@ local function ids(nodes)
   return table.concat(list, ", ", 1, #list - 1) .. " and " .. list[#list]
 end
 
-local function several(node)
-  return node.key and node.pool and node.pool ~= 1
+-- A fold whose workers emit each their own keys, at the end.
+local function scattered(node)
+  return node.spec.kind == "fold" and node.key and node.pool and node.pool ~= 1
 end
 
 -- `=>`: of what one source has emitted.
@@ -50,8 +51,8 @@ local function ordered(check, node, link)
   if #from > 1 then
     check:mistake(link, ("'=>' keeps the order of one source, but what comes to '%s' is from %s")
       :format(node.id, ids(from)), "'->' takes items as they come")
-  elseif gathers(from[1]) and several(from[1]) then
-    check:mistake(link, ("'=>' has no order to keep: '%s' emits in several processes")
+  elseif scattered(from[1]) then
+    check:mistake(link, ("'=>' has no order to keep: '%s' adds up in several processes")
       :format(from[1].id), "'->' takes items as they come")
   end
 end
