@@ -2,7 +2,7 @@
 #
 #   make MODE=release|debug|asan|tsan|cover|fuzz [CC=clang] [B=folder] TARGET
 #
-# The core (base, shm, sync, state, msg, proc) is compiled without Lua's include
+# The core (base, shm, sync, state, msg, proc, text) is compiled without Lua's include
 # path, so that it cannot see lua.h. A new .c file needs no line here.
 #
 # SPDX-License-Identifier: MIT
@@ -60,7 +60,7 @@ DEFS := $(if $(filter asan tsan fuzz,$(MODE)),,-Wl,--no-undefined)
 
 # --- sources -----------------------------------------------------------------
 
-CORE_SRC := $(wildcard $(patsubst %,runtime/%/*.c,base shm sync state msg proc))
+CORE_SRC := $(wildcard $(patsubst %,runtime/%/*.c,base shm sync state msg proc text))
 BIND_SRC := $(wildcard runtime/codec/*.c runtime/bind/*.c)
 HOST_SRC := $(wildcard runtime/embed/*.c)
 CLI_SRC  := $(wildcard runtime/cli/*.c)
