@@ -1,7 +1,9 @@
--- text: texts taken apart in C against plain Lua.
+-- text: texts taken apart in C, and the stages on it, against plain Lua.
 -- SPDX-License-Identifier: MIT
 
 local core = require "mp.core"
+local builtin = require "mp.flow.text"
+local fault = require "mp.flow.pattern"
 local support = require "tests.support"
 
 local cut = core.text
@@ -139,5 +141,99 @@ describe("core.text", function()
     raises("core.text.split: the separator is empty", cut.split, "abc", "", {})
     raises("table expected", cut.words, "abc")
     raises("string expected", cut.words, {}, {})
+  end)
+end)
+
+describe("a pattern", function()
+  it("is well formed, or what is wrong with it is said", function()
+    for p, wrong in pairs {
+      ["a%"] = "it ends with '%'", ["[a"] = "a '[' without its ']'", ["[]"] = "a '[' without its ']'",
+      ["[^]"] = "a '[' without its ']'", ["[a%]"] = "a '[' without its ']'",
+      ["(a"] = "a '(' without its ')'", ["a)"] = "a ')' without its '('",
+      ["%bx"] = "'%b' lacks its two characters", ["%fa"] = "'%f' lacks its '['",
+      ["%1"] = "there is no capture %1", ["(a)%0"] = "there is no capture %0",
+      ["(a%1)"] = "%1 stands in the capture itself", [("()"):rep(33)] = "too many captures",
+    } do
+      assert.equal(wrong, fault(p))
+    end
+    for _, p in ipairs { "", "^", "$", "[]]", "[^]]", "[a-]", "[%]]", "%(", "()", "(a)%1", "((a)b)%2",
+                         "%b()", "%f[%w]", "a-", "*", "%f[^a]", "%bxx" } do
+      assert.is_nil(fault(p), p)
+    end
+  end)
+
+  it("is malformed here whenever Lua comes upon it", function()
+    local seed = os.time()
+    math.randomseed(seed)
+    for _ = 1, 20 * ROUNDS do
+      local p, s = random_text("a%[]()^$1bf-*+?.", 8):sub(1, 12), random_text("ab()[]", 8)
+      local fine, why = pcall(string.match, s, p)
+      if not fine then
+        assert.is_truthy(fault(p), ("%q on %q: %s, seed %d"):format(p, s, why, seed))
+      end
+    end
+  end)
+end)
+
+describe("the stage", function()
+  local function op(name, ...)
+    local got = {}
+    local params = assert(builtin[name].arguments { n = select("#", ...), ... })
+    local made = builtin[name].make(params, {}, function(v) got[#got + 1] = v end)
+    return made.item, got
+  end
+
+  local function gives(name, args, v, want)
+    local item, got = op(name, table.unpack(args))
+    item(v)
+    assert.same(want, got)
+  end
+
+  it("words gives a text's words", function()
+    gives("words", {}, "to be, or_not\nto bé!", { "to", "be", "or_not", "to", "bé" })
+    gives("words", {}, 12.5, { "12", "5" })
+    local many = {}
+    for i = 1, 1000 do many[i] = "w" .. i end
+    gives("words", {}, table.concat(many, " "), many)
+  end)
+
+  it("split gives a text's fields", function()
+    gives("split", { "," }, "a,,b,", { "a", "", "b", "" })
+    gives("split", { " a" }, "a b a1", { "a b", "1" })
+    local many = {}
+    for i = 1, 513 do many[i] = i % 3 == 0 and "" or "w" .. i end
+    gives("split", { "::" }, table.concat(many, "::"), many)
+  end)
+
+  it("match gives captures, or drops", function()
+    gives("match", { "(%w+)=(%w+)" }, "a=1", { { "a", "1" } })
+    gives("match", { "=(%w+)" }, "a=1", { "1" })
+    gives("match", { "%d+" }, 12, { "12" })
+    gives("match", { "%d+" }, "x", {})
+  end)
+
+  it("says what it cannot take", function()
+    for name, args in pairs { words = {}, split = { "," }, match = { "a" } } do
+      local item = op(name, table.unpack(args))
+      local ok, why = pcall(item, {})
+      assert.is_false(ok)
+      assert.equal(name .. ": a string expected, got table", why)
+    end
+    local item = op("match", ("a?"):rep(300) .. ("a"):rep(300))
+    local ok, why = pcall(item, ("a"):rep(300))
+    assert.is_false(ok)
+    assert.equal("pattern too complex", why)
+  end)
+
+  it("says what its arguments must be", function()
+    local function refuses(name, list, text)
+      local params, why = builtin[name].arguments(list)
+      assert.is_nil(params)
+      assert.equal(text, why)
+    end
+    refuses("words", { n = 1, "x" }, "'words' takes no arguments")
+    refuses("split", { n = 1, "" }, "'split' expects a separator: split(\",\")")
+    refuses("match", { n = 0 }, "'match' expects a Lua pattern: match(\"(%w+)=(%w+)\")")
+    refuses("match", { n = 1, "(" }, "'match': the pattern \"(\" is malformed: a '(' without its ')'")
   end)
 end)

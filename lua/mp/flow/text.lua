@@ -1,7 +1,11 @@
--- text: built-in stages that take texts apart: words, split.
+-- text: built-in stages that take texts apart: words, split, match.
 -- SPDX-License-Identifier: MIT
+--
+-- A text is cut in C, many pieces at once.
 
 local argument = require "mp.flow.argument"
+local cut = require("mp.core").text
+local fault = require "mp.flow.pattern"
 
 local text = {}
 
@@ -16,9 +20,14 @@ text.words = {
   role = "between", pool = "any", light = true, whole = true,
   arguments = argument.nothing "words",
   make = function(_, _, out)
-    local gmatch = string.gmatch
+    local words, list = cut.words, {}
     return { item = function(v)
-      for w in gmatch(text_only("words", v), "[%w_\x80-\xFF]+") do out(w) end
+      local s, at = text_only("words", v), 1
+      repeat
+        local n, after = words(s, list, at)
+        for i = 1, n do out(list[i]) end
+        at = after
+      until not at
     end }
   end,
 }
@@ -33,16 +42,37 @@ text.split = {
     return { sep = sep }
   end,
   make = function(params, _, out)
-    local sep = params.sep
+    local split, list, sep = cut.split, {}, params.sep
     return { item = function(v)
-      local line, at = text_only("split", v), 1
-      while true do
-        local from, to = line:find(sep, at, true)
-        if not from then break end
-        out(line:sub(at, from - 1))
-        at = to + 1
-      end
-      out(line:sub(at))
+      local s, at = text_only("split", v), 1
+      repeat
+        local n, after = split(s, sep, list, at)
+        for i = 1, n do out(list[i]) end
+        at = after
+      until not at
+    end }
+  end,
+}
+
+-- One capture, or none and the whole match: a string.  Several: a list.
+text.match = {
+  role = "between", pool = "any", light = true,
+  arguments = function(list)
+    local pattern = list[1]
+    if list.n ~= 1 or type(pattern) ~= "string" then
+      return nil, "'match' expects a Lua pattern: match(\"(%w+)=(%w+)\")"
+    end
+    local wrong = fault(pattern)
+    if wrong then
+      return nil, ("'match': the pattern %q is malformed: %s"):format(pattern, wrong)
+    end
+    return { pattern = pattern }
+  end,
+  make = function(params, _, out)
+    local match, pattern = cut.match, params.pattern
+    return { item = function(v)
+      local r = match(text_only("match", v), pattern)
+      if r ~= nil then out(r) end
     end }
   end,
 }
