@@ -197,6 +197,17 @@ describe("the stage", function()
     gives("words", {}, table.concat(many, " "), many)
   end)
 
+  it("words counts them into a tally as well", function()
+    local t = core.tally()
+    local item = builtin.words.tally({}, {}, t).item
+    item "to be, or not to be"
+    item(12.5)
+    assert.same({ n = 12, "to", 2, "be", 2, "or", 1, "not", 1, "12", 1, "5", 1 }, t:drain())
+    local ok, why = pcall(item, {})
+    assert.is_false(ok)
+    assert.equal("words: a string expected, got table", why)
+  end)
+
   it("split gives a text's fields", function()
     gives("split", { "," }, "a,,b,", { "a", "", "b", "" })
     gives("split", { " a" }, "a b a1", { "a b", "1" })

@@ -1,7 +1,9 @@
 -- text: built-in stages that take texts apart: words, split, match.
 -- SPDX-License-Identifier: MIT
 --
--- A text is cut in C, many pieces at once.
+-- A text is cut in C, many pieces at once.  `words` needs not even that where
+-- its results are only counted: words.tally(params, ctx, tally) makes an op
+-- whose items go straight into a core.tally.
 
 local argument = require "mp.flow.argument"
 local cut = require("mp.core").text
@@ -29,6 +31,9 @@ text.words = {
         at = after
       until not at
     end }
+  end,
+  tally = function(_, _, tally)
+    return { item = function(v) tally:words(text_only("words", v)) end }
   end,
 }
 
