@@ -58,7 +58,7 @@ end
 local function as_is(text) return text end
 
 local KINDS = { memory = size, processes = count, jobs = count, check = switch,
-                graph = format, summary = switch, bar = switch,
+                graph = format, summary = switch, bar = switch, apart = switch,
                 standalone = switch, program = as_is }
 
 function main.set(name, value)

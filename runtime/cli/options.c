@@ -26,6 +26,7 @@ const char options_help[] =
 "  --graph FORMAT        draw them instead: dot, svg or text\n"
 "  --summary             a table per stage at the end\n"
 "  --bar, --no-bar       live progress, or none\n"
+"  --no-fuse             every stage in processes of its own\n"
 "  -v, --version         the version\n"
 "  -h, --help            this text\n"
 "  --                    ends the options\n"
@@ -47,6 +48,7 @@ static const struct option {
 	{ "--joblog",  LATER,   NULL },
 	{ "--memory",  VALUE,   "memory" },
 	{ "--no-bar",  NO,      "bar" },
+	{ "--no-fuse", YES,     "apart" },
 	{ "--resume",  LATER,   NULL },
 	{ "--summary", YES,     "summary" },
 	{ "--trace",   LATER,   NULL },

@@ -61,7 +61,7 @@ local function stage_of(chain, cpus)
     least = least, workers = most, key = head.key and head.key.f,
     key_name = head.key and head.key.name, outboxes = {},
     chunk = first_option(chain, "chunk") or option.default "chunk", restarts = get(head, "restarts"),
-    timeout = get(head, "timeout"), owner = def.owner, port = def.port, fragile = false,
+    timeout = get(head, "timeout"), owner = def.owner or def.port and head.role == "sink" or nil, port = def.port, fragile = false,
     tasks = def.tasks ~= nil, produces = head.spec.kind == "source" or def.produce ~= nil,
     ordered = head.ordered, windowed = head.windowed, origin = head.origin or nil, tagged = head.tagged,
     positions = false, credits = {}, zip = def.zip, paced = def.paced, window = def.window,

@@ -13,6 +13,12 @@ local function waiting(stage)
   return n
 end
 
+local function running(words, stage)
+  local n = 0
+  for i = 1, stage.workers do n = n + (words[board.line(stage, i) + board.PID] ~= 0 and 1 or 0) end
+  return n
+end
+
 local function progress(words, stage)
   local done, total = board.sum(words, stage, board.DONE), board.sum(words, stage, board.TOTAL)
   if total > 0 then return { done, total } end
@@ -21,7 +27,7 @@ end
 local function row_of(self, stage)
   local words = self.board
   local function sum(word) return board.sum(words, stage, board[word]) end
-  local row = { label = stage.label, workers = stage.running, most = stage.workers, role = stage.role,
+  local row = { label = stage.label, workers = running(words, stage), most = stage.workers, role = stage.role,
     taken = sum "TAKEN", given = sum "GIVEN", failed = sum "FAILED", skipped = sum "SKIPPED",
     retried = sum "RETRIED", busy = sum "BUSY" / 1e9, blocked = sum "BLOCKED" / 1e9,
     fill = waiting(stage), cap = stage.inbox and stage.inbox.cap * stage.inbox.links,
@@ -45,7 +51,7 @@ return function(self)
       local node = stage.chain[at]
       local n = stage.inner and stage.inner[at] or 0
       list[#list].given = at == 2 and n or list[#list].given
-      list[#list + 1] = { label = node.id, workers = stage.running, role = node.role == "sink" and "sink" or "between",
+      list[#list + 1] = { label = node.id, workers = row.workers, role = node.role == "sink" and "sink" or "between",
         taken = n, given = row.given, failed = 0, skipped = 0, retried = 0, busy = 0, blocked = 0,
         inside = true, stage = stage.index }
     end

@@ -115,7 +115,7 @@ function run.prepare(plan, engine)
   producers(self)
   for _, inbox in ipairs(self.inboxes) do link_inbox(self, inbox) end
   for _, stage in ipairs(self.stages) do
-    stage.running, stage.deaths, stage.fruitless, stage.open = 0, 0, 0, stage.inbox and stage.inbox.feeders
+    stage.running, stage.deaths, stage.fruitless = 0, 0, 0
     link_credits(self, stage)
     if stage.tasks then feed(self, stage) end
     stage.ledgers = {}
@@ -137,6 +137,7 @@ local function start(self, stage, index)
     why = why:gsub("^mp/flow/run%.lua:%d+: ", ""):gsub("^Process:start: ", "")
     error(("%s: no process for it: %s"):format(p.name, why), 0)
   end
+  self.board[board.line(stage, index) + board.PID] = p.pid
   stage.running = stage.running + 1
   stage.indexes = stage.indexes or {}
   stage.indexes[index] = p
@@ -150,6 +151,8 @@ local function start_all(self)
   for i = #self.stages, 1, -1 do
     local stage = self.stages[i]
     if stage.owner and stage.port then
+      stage.by_script = true
+    elseif stage.owner and self.apart then
       stage.by_script = true
     elseif stage.owner then
       self.collected, self.gather = { n = 0 }, stage.inbox.sends[1]
@@ -212,6 +215,7 @@ local function ended(self, p)
   if not at then return end
   p:join()
   self.live[p] = nil
+  self.board[board.line(at.stage, at.index) + board.PID] = 0
   at.stage.running, at.stage.indexes[at.index] = at.stage.running - 1, nil
   local message = self.done[p.name]
   self.done[p.name] = nil
@@ -246,6 +250,10 @@ end
 
 function handle.bare(self, message)
   self.bare[message.index .. ":" .. message.worker] = true
+end
+
+function handle.stop(self, message)
+  if message.how == "cancel" then self.at_once, self.cancelled = true, true else run.stop(self) end
 end
 
 function handle.again(self, message) death.again(self, message) end
@@ -367,7 +375,9 @@ local function supervise(self)
     end
     scale.look(self)
     insist(self)
-    if self.watch then self.watch(self.time(), function() return rows(self) end) end
+    if self.watch then
+      self.watch(self.time(), function() return rows(self) end, false, self.stopping and "stopping")
+    end
   end
 end
 
@@ -383,6 +393,15 @@ local function drop_signals(self)
   self.signal("TERM", nil)
 end
 
+-- Nobody waits for a flow that has ended.
+local function end_ports(self)
+  for _, stage in ipairs(self.stages) do
+    if stage.owner or stage.port then
+      for _, link in ipairs(stage.inbox.sends) do link:close() end
+    end
+  end
+end
+
 function run.supervise(self)
   local begun = self.time()
   self.stopped_source = run.stopped_source
@@ -394,9 +413,11 @@ function run.supervise(self)
     catch_signals(self)
     supervise(self)
   end)
+  end_ports(self)
   if self.watch then self.watch(self.time(), function() return rows(self) end, true) end
   if not fine and type(e) ~= "string" then error(e, 0) end   -- a signal's handler
   if not fine then return nil, e end
+  if self.cancelled then return nil, "it was cancelled" end
   if self.report then return nil, self.report, self.unread end
   return { collected = self.collected, rows = rows(self), seconds = self.time() - begun,
            processes = self.started, deaths = self.deaths, edges = self.edges, signal = self.signal_name }
