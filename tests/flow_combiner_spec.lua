@@ -4,6 +4,7 @@
 
 local combiner = require "mp.flow.combiner"
 local gather = require "mp.flow.gather"
+local operator = require "mp.flow.operator"
 local ops = require "tests.flow_ops"
 local slots = require("mp.flow.key").slots
 local stage = require "mp.flow.stage"
@@ -22,34 +23,6 @@ end
 
 local function folded(fold, key) return { spec = fold, key = key, key_name = "key", label = "sum" } end
 
--- What a fold's op does, without a worker.
-local function fold_op(at, out)
-  local fold, keys, accs = at.spec, {}, {}
-  local function put(k, acc)
-    if accs[k] == nil then keys[#keys + 1] = k end
-    accs[k] = acc
-  end
-  return {
-    item = function(v)
-      local k = 0
-      if at.key then k = at.key(v) end
-      local acc = accs[k]
-      if acc == nil then acc = fold.init(k) end
-      put(k, fold.add(acc, v))
-    end,
-    partial = function(part)
-      for i = 1, part.n, 2 do
-        local k, acc = part[i], part[i + 1]
-        if accs[k] ~= nil then acc = fold.merge(accs[k], acc) end
-        put(k, acc)
-      end
-    end,
-    finish = function()
-      for _, k in ipairs(keys) do out { k, accs[k] } end
-    end,
-  }
-end
-
 -- The stage with n workers: put(v) and take(part, i) feed it, results() is what
 -- each of them gave.
 local function workers(at, n)
@@ -57,8 +30,8 @@ local function workers(at, n)
   for i = 1, n do
     results[i] = {}
     local function out(v) table.insert(results[i], v) end
-    local def = at.spec.def
-    made[i] = def and def.make(at.spec.params, {}, out, at) or fold_op(at, out)
+    made[i] = operator({ spec = at.spec, id = at.label, key = at.key and { f = at.key, name = "key" } },
+                       {}, out, at)
   end
   local slot = slots(n)
   return {
@@ -66,7 +39,7 @@ local function workers(at, n)
     take = function(part, i) made[i].partial(part) end,
     results = function()
       for _, op in ipairs(made) do
-        if op.finish then op.finish() end
+        if op.finish then op.finish(0, function() end) end
       end
       return results
     end,
@@ -236,7 +209,9 @@ describe("a combiner", function()
   it("sends a key once, in the order of first items", function()
     local c = combiner(folded(gather.count.fold, itself), 1)
     for _, v in ipairs { "b", "a", 7, "b", "c", 7, "b" } do c.add(v) end
-    assert.same({ "b", 3, "a", 1, 7, 2, "c", 1 }, sent(c))
+    local tally = require("mp.core").tally()
+    tally:unpack(sent(c)[1])
+    assert.same({ "b", 3, "a", 1, 7, 2, "c", 1, n = 8 }, tally:drain())
   end)
 
   it("sends no more than the best, and few that are worse than what was sent", function()

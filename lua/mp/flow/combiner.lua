@@ -11,15 +11,18 @@
 --   c.forget()           what was sent counts no more: a window has ended
 --   c.blame()            the item whose key or sum was being worked out, if add or
 --                        take raised
+--   c.tally              of a count with @key: the core.tally that it adds to
 --   c.prompt             true where the stage passes items on before its input ends
 -- A part has n fields and stands for `items` items; the stage's op takes it with
 -- partial(part):
---   fold, count          { key, acc, key, acc, … }, merged by key; 0 without @key
+--   fold                 { key, acc, key, acc, … }, merged by key; 0 without @key
+--   count                the same without @key; with it { what a core.tally packed }
 --   top, distinct        { item, item, … }
 -- A fold has a combiner if it has `merge`: merge(a, b) is then what adding b's items
 -- to a gives, so `init` must be neutral.
 
 local best = require "mp.flow.best"
+local core = require "mp.core"
 local identity = require "mp.flow.identity"
 local slots = require("mp.flow.key").slots
 
@@ -117,36 +120,42 @@ local function counting_all()
   }
 end
 
--- Equal strings have equal keys: they are counted first, and their key is worked
--- out once, so that a word count spends its time in the words.
+-- Counted in C. The key of a value is worked out once, so that a word count spends
+-- its time in the words; what is no string, number or boolean has one each time.
 local function counting(stage, n)
   if not stage.key then return counting_all() end
-  local self = sums(stage, n, function(acc, _, times) return (acc or 0) + times end)
-  local sum, take = self.add, self.take
-  local tally, order, m = {}, {}, 0
+  local key, slot, tally, working = key_of(stage), slots(n), core.tally(n), nil
 
-  local function settle()
-    for i = 1, m do sum(order[i], tally[order[i]]) end
-    tally, order, m = {}, {}, 0
+  local function aim(v)
+    working = v
+    local k = key(v)
+    local at = slot(k)
+    working = nil
+    return at, k
   end
 
+  local countable = { string = true, number = true, boolean = true }
+  local self = { tally = tally, forget = nothing, blame = function() return working end }
+
   function self.add(v)
-    local times = tally[v]
-    if times then
-      tally[v] = times + 1
-      return false
-    elseif type(v) == "string" then
-      m = m + 1
-      tally[v], order[m] = 1, v
-      return true
+    if countable[type(v)] then
+      tally:add(v)
+    else
+      tally:pour(aim)              -- keys are in the order of their first items
+      tally:into(aim(v))
     end
-    settle()                    -- keys are in the order of their first items
-    return sum(v, 1)
+    return false
   end
 
   function self.take()
-    settle()
-    return take()
+    tally:pour(aim)
+    local parts = {}
+    for i = 1, n do
+      local bytes, items = tally:pack(i)
+      if bytes then parts[i] = { bytes, n = 1, items = items } end
+    end
+    if tally:size() > MOST_KNOWN then tally:clear() else tally:empty() end
+    return parts
   end
 
   return self

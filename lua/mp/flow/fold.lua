@@ -4,6 +4,8 @@
 
 local weigh = require("mp.flow.ledger").weigh
 
+local core = require "mp.core"
+
 local fold = {}
 
 local MARK_EVERY <const> = 256
@@ -109,6 +111,47 @@ function fold.keyed(node, ctx, out)
       if i % MARK_EVERY == 0 then mark(i) end
     end
     mark(#keys)
+  end
+
+  return op
+end
+
+-- count@key, in C.
+function fold.counted(node, ctx, out)
+  local key, name = node.key.f, node.key.name
+  local tally = core.tally()
+  local state, op, entries = {}, { emits = out }, {}
+  op.state = state
+
+  function state.all()
+    return { tally:pack() }, tally:size()
+  end
+
+  function state.load(message)
+    tally:clear()
+    if message[1] then tally:unpack(message[1]) end
+  end
+
+  function state.reset() tally:clear() end
+
+  function op.item(v)
+    local k = key(v)
+    if k == nil then error(("the key '%s' is nil"):format(name), 0) end
+    tally:add(k)
+  end
+
+  function op.partial(part) tally:unpack(part[1]) end
+
+  function op.finish(gone, mark)
+    local from, n = gone + 1, nil
+    repeat
+      n, from = tally:read(entries, from, MARK_EVERY)
+      for i = 1, n or 0, 2 do
+        ctx.key = entries[i]
+        out({ entries[i], entries[i + 1] })
+      end
+      if from then mark(from - 1) end
+    until not from
   end
 
   return op

@@ -18,7 +18,7 @@
 -- the owner, and a death ends the run.
 --
 -- ledger.new{ link, core, states = { [place] = state }, head = place whose items are
---             logged, replay = function(items), lost = function() -> link, message }
+--             logged, parts = those are added up already (combiner), replay = function(items), lost = function() -> link, message }
 --   recover() -> notes | nil       what the worker before this one had
 --   note(name, value)              nil: no more
 --   took(items, from, to)          items that the head stage worked through
@@ -31,9 +31,16 @@ ledger.__index = ledger
 local SLACK <const> = 4096          -- entries before a full copy
 local PER_ITEM <const> = 16         -- a change may be so much heavier than its items
 
+local function no_items() return { n = 0, weight = 0 } end
+
+-- Of what a producer has added up: packed counts, or values.
+local function part_weight(part)
+  return type(part[1]) == "string" and part.n == 1 and #part[1] // 16 + 1 or part.n + 1
+end
+
 function ledger.new(t)
   local self = setmetatable(t, ledger)
-  self.length, self.whole, self.notes, self.items = 0, 0, {}, { n = 0 }
+  self.length, self.whole, self.notes, self.items = 0, 0, {}, no_items()
   return self
 end
 
@@ -66,7 +73,7 @@ end
 function ledger:recover()
   local messages = take(self)
   for _, m in ipairs(messages) do apply(self, m) end
-  self.items = { n = 0 }
+  self.items = no_items()
   if #messages == 0 then
     self.core.release()
     return nil
@@ -84,19 +91,20 @@ end
 
 function ledger:took(items, from, to)
   if not self.head then return end
-  local list = self.items
-  local n = list.n
+  local list, parts = self.items, self.parts
+  local n, weight = list.n, list.weight
   for i = from, to do
     n = n + 1
     list[n] = items[i]
+    weight = weight + (parts and part_weight(items[i]) or 1)
   end
-  list.n = n
+  list.n, list.weight = n, weight
 end
 
 -- What this commit changes, and how heavy that is; nil: nothing.
 local function changed(self)
   local m, weight = { changes = {} }, 0
-  local worked = self.items.n
+  local worked = self.items.weight
   for place, state in pairs(self.states) do
     local value, more
     if state.changes then value, more = state.changes(PER_ITEM * worked + 64) end
@@ -104,7 +112,7 @@ local function changed(self)
       m.changes[place], weight = value, weight + (more or 1)
     elseif place == self.head and worked > 0 and (not state.changes or more) then
       m.log, weight = self.items, weight + worked
-      self.items = { n = 0 }
+      self.items = no_items()
     end
   end
   if self.noted then m.notes, weight = self.notes, weight + 1 end
@@ -113,7 +121,7 @@ end
 
 function ledger:load(args, n)
   local m, weight = changed(self)
-  self.items.n = 0
+  self.items.n, self.items.weight = 0, 0
   if not m then return n end
   self.length = self.length + weight
   if self.length > 4 * self.whole + SLACK then
@@ -126,7 +134,7 @@ function ledger:load(args, n)
 end
 
 -- The next commit writes everything: a window has ended.
-function ledger:refresh() self.length, self.items = math.maxinteger // 2, { n = 0 } end
+function ledger:refresh() self.length, self.items = math.maxinteger // 2, no_items() end
 
 function ledger:committed() self.noted = nil end
 

@@ -80,6 +80,7 @@ function makers.command(node, ctx, out, stage)
 end
 
 function makers.fold(node, ctx, out)
+  if node.key and node.spec.counts then return fold.counted(node, ctx, out) end
   if node.key then return fold.keyed(node, ctx, out) end
   return fold.single(node.spec, node.id, out, false)
 end

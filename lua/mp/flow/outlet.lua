@@ -12,6 +12,7 @@
 --   shut() -> boolean  after a commit that found a link closed: forgets those links;
 --                      true where none is left
 --   waiting            results that wait, keys where they are added up
+--   tally() -> the core.tally that all results go into, or nil
 --   blame() -> item, label    whose key is being worked out, if one is
 --   counts() -> { [checked link's place] = items }, total
 
@@ -141,16 +142,14 @@ local function combining(o, inbox)
   local adds = combiner({ spec = node.spec, key = inbox.key, key_name = inbox.key_name, label = node.id },
                         inbox.links)
   local lists = self.lists
-  self.blame = adds.blame
+  self.blame, self.tally = adds.blame, adds.tally
 
   function self.push(v)
     if adds.add(v) then o.waiting = o.waiting + 1 end
-    self.some = true
   end
 
   function self.load(_, args, n)
-    for i, part in pairs(self.some and adds.take() or {}) do lists[i].n, lists[i][1] = 1, part end
-    self.some = false
+    for i, part in pairs(adds.take()) do lists[i].n, lists[i][1] = 1, part end
     return unload(self, args, n)
   end
   return self
@@ -262,6 +261,11 @@ function Outlet:shut()
     open = open + left
   end
   return open == 0
+end
+
+-- The tally that all results go into, where that is all that is done with them.
+function Outlet:tally()
+  return #self.senders == 1 and #self.counted == 1 and self.senders[1].tally or nil
 end
 
 function Outlet:blame()

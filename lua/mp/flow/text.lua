@@ -3,7 +3,7 @@
 --
 -- A text is cut in C, many pieces at once.  `words` needs not even that where
 -- its results are only counted: words.tally(params, ctx, tally) makes an op
--- whose items go straight into a core.tally.
+-- whose items go straight into a core.tally, and which says how many there were.
 
 local argument = require "mp.flow.argument"
 local cut = require("mp.core").text
@@ -33,7 +33,7 @@ text.words = {
     end }
   end,
   tally = function(_, _, tally)
-    return { item = function(v) tally:words(text_only("words", v)) end }
+    return { item = function(v) return tally:words(text_only("words", v)) end }
   end,
 }
 

@@ -89,7 +89,22 @@ local function entrance(self, at, op)
   end
 end
 
+-- A stage whose results are only counted needs not even make them.
+local function tallied(self, at, node, ctx)
+  local def, tally = node.spec.def, self.outlet:tally()
+  if not tally or self.trains or at < #self.stage.chain or not (def and def.tally) then return nil end
+  local op = def.tally(node.spec.params, ctx, tally)
+  local item, words, count = op.item, self.words, self.outlet.counted[1]
+  function op.item(v)
+    local n = item(v)
+    words[board.GIVEN], count.n = words[board.GIVEN] + n, count.n + n
+  end
+  return op
+end
+
 local function make_op(self, at, node, ctx, out)
+  local op = tallied(self, at, node, ctx)
+  if op then return op end
   if guard.wants(node, self.stage) and at == 1 and node.role ~= "source" then
     return guard.wrap(self, node, ctx, out, function(to) return operator(node, ctx, to, self.stage) end)
   end
@@ -356,6 +371,7 @@ local function open_ledger(self)
   end
   if self.order then states[0] = self.order:state() end
   self.ledger = ledger.new { link = link, core = self.core, states = states, head = head,
+    parts = self.stage.inbox and self.stage.inbox.combines,
     replay = function(items)
       self.muted = true
       consume.replay(self, items)
