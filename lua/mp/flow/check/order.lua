@@ -36,6 +36,7 @@ end
 local function ids(nodes)
   local list = {}
   for i, node in ipairs(nodes) do list[i] = "'" .. node.id .. "'" end
+  if #list > 3 then list = { list[1], list[2], ("%d others"):format(#nodes - 2) } end
   return table.concat(list, ", ", 1, #list - 1) .. " and " .. list[#list]
 end
 
