@@ -266,6 +266,8 @@ describe("check reports, at its place,", function()
     "69: another link into 'a' has another 'cap' | options of a link are those of the stage that it leads to")
   says("an option of one link that is given twice", "gen -> {cap=3} a -> null; gen -> {cap=4} a",
     "35: the option 'cap' is given twice")
+  says("a link that is missing before a group", "gen -> a (b & c) -> null",
+    "11: 'a' is a function of the script: it takes items, no arguments here | is a link missing before '('?")
   says("unknown units in arguments", "gen -> window(10sec) -> null",
     "15: no unit 'sec' | units are ms s m h, K M G, % and /s")
 

@@ -212,6 +212,14 @@ p.lua:1:9: error: expected '->', found '*' (pools and keys stand before '{…}')
     1 | a{cap=3}*4 -> b
       |         ^]])
 
+  it_says("what a group cannot have, and names that are none", "a -> (b | c)*4 -> (d & e){cap=3}; f.g -> h", [[
+p.lua:1:13: error: expected '->', found '*' (pools, keys and options belong to a stage or a link, not to a group)
+    1 | a -> (b | c)*4 -> (d & e){cap=3}; f.g -> h
+      |             ^
+p.lua:1:36: error: expected '->', found '.' (a stage is a global of the script: f = t.f there, and f here)
+    1 | a -> (b | c)*4 -> (d & e){cap=3}; f.g -> h
+      |                                    ^]])
+
   it_says("comments of other languages, at the next token", "a -> b  // see\n# there", [[
 p.lua:1:9: error: expected '->', found '//' (a comment begins with '--')
     1 | a -> b  // see

@@ -50,22 +50,33 @@ end
 local arrows = {}
 for t in ("|> >> > = | - → ~ ! <-"):gmatch "%S+" do arrows[t] = "did you mean '->'?" end
 
+local comment = "a comment begins with '--'"
+
 local instead_of_link = {
-  ["*"] = "pools and keys stand before '{…}'",
-  ["@"] = "pools and keys stand before '{…}'",
+  ["."] = "a stage is a global of the script: f = t.f there, and f here",
   [","] = "a group in brackets has several: '&' sends to each, '|' to whichever is free",
   [")"] = "no '(' is open",
-  ["//"] = "a comment begins with '--'",
-  ["#"] = "a comment begins with '--'",
+  ["//"] = comment,
+  ["#"] = comment,
 }
 
-local function hint(furthest, t)
-  if wants(furthest, "'->'") then
-    local known = arrows[t] or instead_of_link[t]
-    if known then return known end
-    if t and t:find "^[%a_`(]" then return "is a link missing?" end
+-- Marks of a stage at the wrong place: behind `)` or behind `}`.
+local function misplaced(text, at, t)
+  local behind = text:sub(1, at - 1):match "([)}])%s*$"
+  if not behind or not t:find "^[*@{]$" then return nil end
+  if behind == ")" then
+    return "pools, keys and options belong to a stage or a link, not to a group"
   end
-  if wants(furthest, "a stage") and (t == "#" or t == "//") then return instead_of_link[t] end
+  return t ~= "{" and "pools and keys stand before '{…}'" or nil
+end
+
+local function hint(text, at, furthest, t)
+  if t and wants(furthest, "'->'") then
+    local known = arrows[t] or instead_of_link[t] or misplaced(text, at, t)
+    if known then return known end
+    if t:find "^[%a_`(]" then return "is a link missing?" end
+  end
+  if wants(furthest, "a stage") and (t == "#" or t == "//") then return comment end
   if wants(furthest, "'cpu'") and t then return suggest.hint(t, { "cpu" }) end
 end
 
@@ -126,6 +137,6 @@ return function(text, from, furthest)
   if special then return special end
   local at = text:match("^[ \t]*()", furthest.at)
   local what, len, t = found(text, at)
-  return { pos = at, len = len, hint = hint(furthest, t),
+  return { pos = at, len = len, hint = hint(text, at, furthest, t),
            message = ("expected %s, found %s"):format(wanted(furthest.want), what) }
 end

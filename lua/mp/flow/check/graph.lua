@@ -148,7 +148,7 @@ end
 
 local function loops(check, link, from, new)
   for _, l in ipairs(way.links(new)) do
-    if way.leads(l.to, from) then
+    if l.to == from or #from.ins > 0 and way.leads(l.to, from) then
       check:mistake(link, ("a loop: '%s' leads back to itself"):format(l.to.id),
         ("another one of the same function is '%s#2'"):format(l.to.name))
       return true

@@ -105,8 +105,10 @@ local function own(check, term, v)
     check:warning(term, ("the script's own '%s' hides the built-in one"):format(term.name))
   end
   if term.args then
+    local apart = check.text:find("^%s+%(", term.pos + term.len)
     check:mistake(term.args[1] or term,
-      ("'%s' is a function of the script: it takes items, no arguments here"):format(term.name))
+      ("'%s' is a function of the script: it takes items, no arguments here"):format(term.name),
+      apart and "is a link missing before '('?" or nil)
   end
   if stage.is_stage(v) then return v end
   return { kind = "map", f = v }
