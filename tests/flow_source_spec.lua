@@ -1,0 +1,213 @@
+-- flow_source: what the built-in sources emit, driven as a worker drives them, and
+-- where they go on.  No engine.
+-- SPDX-License-Identifier: MIT
+
+local core = require "mp.core"
+local source = require "mp.flow.source"
+local support = require "tests.support"
+local raises, script = support.raises, support.script
+
+-- A context; `steps` happen one a sleep, then the flow stops.
+local function context(steps)
+  local ctx = { stopping = false, logged = {}, slept = 0 }
+  local todo = table.move(steps or {}, 1, #(steps or {}), 1, {})
+  function ctx.sleep()
+    ctx.slept = ctx.slept + 1
+    local step = table.remove(todo, 1)
+    if step then step(ctx) else ctx.stopping = true end
+    return not ctx.stopping
+  end
+  function ctx.log(text) ctx.logged[#ctx.logged + 1] = text end
+  return ctx
+end
+
+local function params_of(name, ...)
+  local params, err = source[name].arguments(table.pack(...))
+  return assert(params, err)
+end
+
+-- Everything that a source gives; the second result: the marks.
+local function produce(name, params, resume, ctx)
+  local items, marks, def = {}, {}, source[name]
+  def.produce(params, ctx or context(), function(v, label, mark)
+    assert.is_nil(label)
+    items[#items + 1], marks[#marks + 1] = v, mark
+  end, resume)
+  return items, marks
+end
+
+-- A list; the second result: it cannot be read again.
+local function tasks_of(name, params, workers, size)
+  return source[name].tasks(params, workers or 1, size or 65536)
+end
+
+local function work(name, params, tasks, ctx, how)
+  local items = {}
+  local task = source[name][how or "make"](params, ctx or context(), function(v, n)
+    items[#items + 1] = how and { v, n } or v
+  end)
+  for _, t in ipairs(tasks) do task(t) end
+  return items
+end
+
+local function all(name, ...)
+  local params = params_of(name, ...)
+  local def = source[name]
+  if def.ready then assert(def.ready(params)) end
+  if def.produce then return (produce(name, params)) end
+  return work(name, params, (tasks_of(name, params)))
+end
+
+local function refused(name, message, ...)
+  assert.same({ nil, message }, { source[name].arguments(table.pack(...)) })
+end
+
+local function not_ready(name, message, ...)
+  assert.same({ nil, message }, { source[name].ready(params_of(name, ...)) })
+end
+
+local function append(path, text)
+  local f <close> = assert(io.open(path, "ab"))
+  f:write(text)
+end
+
+-- A named pipe that the command writes to.
+local function fifo(command)
+  local path = support.file "fifo"
+  assert(os.execute(("mkfifo %s"):format(path)))
+  assert(os.execute(("{ %s; } >%s &"):format(command, path)))
+  return path
+end
+
+describe("lines", function()
+  after_each(support.clean)
+
+  it("gives the lines of files, in order, the last one without its newline, too", function()
+    local a, b = script "1\n\n2\r\n3", script "4\n"
+    assert.same({ "1", "", "2\r", "3", "4" }, all("lines", a, { b }))
+    assert.same({}, all("lines", script ""))
+  end)
+
+  it("is the same however it is cut, and begun in the middle", function()
+    local text = {}
+    for i = 1, 3001 do text[i] = ("x"):rep(i % 40) end
+    local path = script(table.concat(text, "\n"))
+    for _, workers in ipairs { 1, 3, 100 } do
+      local params = params_of("lines", path)
+      local tasks = tasks_of("lines", params, workers, 4096)
+      assert.is_true(#tasks > 10)
+      assert.same(text, work("lines", params, tasks))
+      local n = 0
+      for _, block in ipairs(work("lines", params, tasks, nil, "blocks")) do
+        assert.equal(block[2], select(2, block[1]:gsub("\n", "")) + (block[1]:sub(-1) ~= "\n" and 1 or 0))
+        n = n + block[2]
+      end
+      assert.equal(3001, n)
+    end
+  end)
+
+  it("reads what has no length", function()
+    local path = fifo "printf 'a\\nbc'; sleep 0.1; printf 'd\\n\\ne'"
+    local params = params_of("lines", path)
+    assert.is_true(source.lines.ready(params))
+    local tasks, endless = tasks_of("lines", params)
+    assert.is_true(endless)
+    assert.same({ "a", "bcd", "", "e" }, work("lines", params, tasks))
+    assert.is_true(#all("lines", "/proc/self/status") > 10)
+  end)
+
+  it("stops in the middle of a pipe that gives nothing", function()
+    local path = fifo ":"
+    local held <close> = assert(io.open(path, "r+b"))      -- it has a writer, always
+    held:write "a\nb"
+    held:flush()
+    local ctx, looks = {}, 0
+    setmetatable(ctx, { __index = function()
+      looks = looks + 1
+      return looks > 4
+    end })
+    local params = params_of("lines", path)
+    assert.same({ "a" }, work("lines", params, tasks_of("lines", params), ctx))
+  end)
+
+  it("refuses other arguments, and files that cannot be read", function()
+    refused("lines", "'lines' expects at least one path")
+    refused("lines", "'lines' expects at least one path", {})
+    refused("lines", "'lines' expects paths, got number", "a", 7)
+    refused("lines", "'lines' expects paths, got boolean", { "a", true })
+    refused("lines", "'lines' has no option 'sep'", "a", { sep = "," })
+    not_ready("lines", "lines: cannot open /nowhere: No such file or directory", "/dev/null", "/nowhere")
+    not_ready("lines", "lines: cannot read /tmp: it is a directory", "/tmp")
+  end)
+
+  it("says what has gone wrong since", function()
+    local path = script "1\n2\n"
+    local params = params_of("lines", path)
+    local tasks = tasks_of("lines", params)
+    os.remove(path)
+    local why = raises("lines: cannot open " .. path .. ": No such file", work, "lines", params, tasks)
+    assert.equal(1, why:find "lines")
+    raises("lines: cannot open " .. path .. ": No such file", tasks_of, "lines", params)
+  end)
+end)
+
+describe("range", function()
+  it("gives both ends, in tasks that hold each number once", function()
+    assert.same({ 1, 2, 3 }, all("range", 1, 3))
+    assert.same({ -1 }, all("range", -1, -1))
+    assert.same({}, all("range", 1, 0))
+    local params, at = params_of("range", 1, 1000000), 0
+    local tasks = tasks_of("range", params, 4)
+    assert.is_true(#tasks > 100)
+    for _, n in ipairs(work("range", params, tasks)) do
+      at = at + 1
+      assert(n == at)
+    end
+    assert.equal(1000000, at)
+  end)
+
+  it("refuses other arguments", function()
+    for _, list in ipairs { { 1 }, { 1, 2, 3 }, { 1, 2.5 }, { "a", 2 } } do
+      refused("range", "'range' expects two whole numbers: range(from, to)", table.unpack(list))
+    end
+  end)
+end)
+
+describe("stdin", function()
+  after_each(support.clean)
+
+  local program = [[
+    local source = require "mp.flow.source"
+    local first = READ and io.read "l"
+    if first then print("(" .. first .. ")") end
+    local looks = 0
+    local ctx = setmetatable({}, { __index = function() looks = looks + 1 return looks > MOST end })
+    source.stdin.produce({}, ctx, function(v) print("[" .. v .. "]") end)
+    if HOLD then io.open(HOLD, "w"):close() end]]
+
+  local function run(stdin, read, most, hold)
+    local text = ("local READ, MOST, HOLD = %s, %s, %q\n"):format(read or false, most or "math.huge", hold) .. program
+    local got = support.run { "sh", "-c", stdin .. " | " .. support.program .. " " .. script(text) }
+    assert.equal("", got.err)
+    return got.out
+  end
+
+  it("gives the lines, as they come", function()
+    assert.equal("[a]\n[bc]\n[]\n[d]\n", run "{ printf 'a\\nb'; sleep 0.1; printf 'c\\n\\nd'; }")
+    assert.equal("", run "true")
+  end)
+
+  it("goes on behind what the script has read", function()
+    assert.equal("(a)\n[b]\n[c]\n", run("printf 'a\\nb\\nc\\n'", true))
+  end)
+
+  it("stops while nothing comes", function()
+    local hold = support.file "hold"
+    assert.equal("[a]\n", run(("{ printf 'a\\nb'; until [ -e %s ]; do sleep 0.01; done; }"):format(hold),
+      false, "4", hold))
+  end)
+
+  it("takes no arguments", function()
+    refused("stdin", "'stdin' takes no arguments", 1)
+  end)
+end)
