@@ -173,6 +173,52 @@ describe("range", function()
   end)
 end)
 
+describe("files", function()
+  local folder
+
+  before_each(function()
+    folder = support.file "folder"
+    assert(os.execute(("mkdir -p %s/sub && cd %s && touch b.txt a.txt .h.txt c.png sub/d.txt"):format(folder, folder)))
+  end)
+
+  after_each(function()
+    os.execute("rm -rf " .. folder)
+    support.clean()
+  end)
+
+  local function found(...)
+    local patterns = { ... }
+    for i, p in ipairs(patterns) do patterns[i] = folder .. "/" .. p end
+    local list = all("files", table.unpack(patterns))
+    for i, path in ipairs(list) do list[i] = path:sub(#folder + 2) end
+    return table.concat(list, " ")
+  end
+
+  it("gives the files that match, sorted, each once", function()
+    assert.equal("a.txt b.txt", found "*.txt")
+    assert.equal("a.txt b.txt c.png", found "*")
+    assert.equal("c.png a.txt b.txt", found("c*", "*.txt", "*"))
+    assert.equal("a.txt b.txt sub/d.txt", found "**/*.txt")
+    assert.equal("a.txt", found "a.txt")
+  end)
+
+  it("is cut into tasks that hold all of them", function()
+    assert(os.execute(("cd %s && seq -f %%04.0f.y 1 500 | xargs touch"):format(folder)))
+    local params = params_of("files", folder .. "/*.y")
+    local tasks = tasks_of("files", params, 2)
+    assert.is_true(#tasks >= 8)
+    assert.equal(500, #work("files", params, tasks))
+  end)
+
+  it("says at the start that there are none", function()
+    not_ready("files", ("files: nothing matches '%s/*.jpg'"):format(folder), folder .. "/*.jpg")
+    not_ready("files", "files: nothing matches '/nowhere/*' or '/nowhere'", "/nowhere/*", "/nowhere")
+    not_ready("files", ("files: nothing matches '%s/*/'"):format(folder), folder .. "/*/")
+    raises("files: nothing matches '/nowhere'", tasks_of, "files", params_of("files", "/nowhere"))
+    refused("files", "'files' expects at least one path")
+  end)
+end)
+
 describe("stdin", function()
   after_each(support.clean)
 
