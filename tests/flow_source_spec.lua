@@ -219,6 +219,148 @@ describe("files", function()
   end)
 end)
 
+describe("csv", function()
+  after_each(support.clean)
+
+  local function read(text, options)
+    return all("csv", script(text), options)
+  end
+
+  it("gives a table by name for each row", function()
+    assert.same({ { a = "1", b = "2" }, { a = "", b = "x y" } }, read "a,b\n1,2\n,x y\n")
+    assert.same({ { a = "1", b = "2" } }, read "a,b\r\n1,2")
+    assert.same({ { a = "1" } }, read "\xEF\xBB\xBFa\r\n1\r\n\r\n\n")
+    assert.same({}, read "a,b\n")
+    assert.same({}, read "")
+  end)
+
+  it("knows quotes, and what stands in them", function()
+    assert.same({ { a = "x,y", b = 'say "hi"' } }, read 'a,b\n"x,y","say ""hi"""\n')
+    assert.same({ { a = "two\nlines\r\n", b = "" } }, read '"a",b\r\n"two\nlines\r\n",""\r\n')
+    assert.same({ { a = '5" disk', b = "" } }, read 'a,b\n5" disk,\n')
+    assert.same({ { a = '"', b = "1" }, { a = "2", b = "" } }, read 'a,b\n"""",1\n"2",""')
+    assert.same({ { a = "1", b = "2" } }, read 'a,b\n"1",2\r\n')
+  end)
+
+  it("gives lists without a header, of any length", function()
+    assert.same({ { "a", "b" }, { "1" }, { "", "", "" } }, read("a,b\n1\n,,\n", { header = false }))
+    assert.same({ { "a", "b,c" } }, read('a,"b,c"', { header = false }))
+  end)
+
+  it("takes names and a separator from the arguments", function()
+    assert.same({ { x = "1", y = "2" } }, read("1;2\n", { header = { "x", "y" }, sep = ";" }))
+    assert.same({ { a = "1,5", b = "2" } }, read("a\tb\n1,5\t2\n", { sep = "\t" }))
+    assert.same({ { a = "1", b = '"|"' } }, read('a|b\n1|"""|"""\n', { sep = "|" }))
+    assert.same({ { a = "1", b = "2" } }, read('a^b\n"1"^2\n', { sep = "^" }))
+  end)
+
+  it("puts fields without a name under their numbers", function()
+    assert.same({ { a = "1", [2] = "2", c = "3" } }, read "a,,c\n1,2,3\n")
+  end)
+
+  it("takes short rows, and long ones that are only empty", function()
+    assert.same({ { a = "1" }, { a = "1", b = "2" } }, read "a,b\n1\n1,2,,\n")
+    assert.same({ { a = "1" }, { a = "1", b = "2" } }, read 'a,b\n"1"\n"1",2,,""\n')
+  end)
+
+  it("reads several files, each with a header of its own", function()
+    assert.same({ { a = "1", b = "2" }, { b = "3", a = "4" } },
+      all("csv", { script "a,b\n1,2", script "b,a\n3,4" }))
+  end)
+
+  local function fails(message, text, options)
+    local path = script(text)
+    local why = raises(message, all, "csv", path, options)
+    assert.equal(("csv: %s:"):format(path), why:match "^csv: .-:")
+    return why
+  end
+
+  it("names the line of what is wrong", function()
+    fails(":4: 3 fields, and 2 names in the header", 'a,b\n1,"x\ny"\n1,2,3\n')
+    fails(":3: a quote that opens in this row is not closed", 'a,b\n1,2\n1,"2\n3,4\n')
+    fails(":2: field 1 goes on behind its closing quote", 'a,b\n"1"x,2\n')
+    fails(":1: two columns are named 'a'", "a,b,a\n1,2,3")
+    fails(":1: two columns are named 'a'", "1,2", { header = { "a", "a" } })
+  end)
+
+  it("refuses other arguments, and files that cannot be read", function()
+    refused("csv", "'csv' expects at least one path", { sep = ";" })
+    refused("csv", "'csv' has no option 'headr' (did you mean 'header'?)", "x", { headr = true })
+    for _, sep in ipairs { "", ";;", '"', "\n", 1 } do
+      refused("csv", [['csv': sep is one character, such as ";" or "\t"]], "x", { sep = sep })
+    end
+    for _, header in ipairs { 1, "a", {}, { 1 } } do
+      refused("csv", "'csv': header is true, false, or a list of names", "x", { header = header })
+    end
+    not_ready("csv", "csv: cannot open /nowhere: No such file or directory", "/nowhere")
+  end)
+
+  -- Rows of every kind, across the ends of the blocks that are read.
+  local function random_file(n)
+    local pieces = { "a", "bc", '"', ",", "\n", "\r\n", " ", "", ("long"):rep(50) }
+    local rows, text = {}, { "x,y,z\n" }
+    for i = 1, n do
+      local row, line = {}, {}
+      for j, name in ipairs { "x", "y", "z" } do
+        local value = ""
+        for _ = 1, math.random(0, 3) do value = value .. pieces[math.random(#pieces)] end
+        if value:find '[",\r\n]' or math.random(5) == 1 then
+          line[j] = '"' .. value:gsub('"', '""') .. '"'
+        else
+          line[j] = value
+        end
+        row[name] = value
+      end
+      rows[i] = row
+      text[#text + 1] = table.concat(line, ",") .. (i % 3 == 0 and "\r\n" or "\n")
+    end
+    text[#text] = text[#text]:gsub("\r?\n$", "")
+    return rows, script(table.concat(text))
+  end
+
+  it("reads large files block by block, and goes on behind every mark", function()
+    local rows, path = random_file(6000)
+    local other = script "x,y,z\n1,2,3\n4,5,6\n"
+    rows[#rows + 1] = { x = "1", y = "2", z = "3" }
+    rows[#rows + 1] = { x = "4", y = "5", z = "6" }
+    assert.is_true(core.stat(path).size > 200000)
+    local params = params_of("csv", path, other)
+    assert.is_true(source.csv.resumes(params))
+    local got, marks = produce("csv", params)
+    assert.same(rows, got)
+    for _, at in ipairs { 1, 2, 100, 3000, 5999, 6000, 6001, 6002 } do
+      local rest = produce("csv", params, marks[at])
+      assert.same(table.move(rows, at + 1, #rows, 1, {}), rest)
+    end
+  end)
+
+  it("reads a quoted field of megabytes", function()
+    local big = ('line ""quoted""\n'):rep(100000)
+    local got = read('a,b\n"' .. big .. '",2\n3,4\n')
+    assert.equal(big:gsub('""', '"'), got[1].a)
+    assert.same({ a = "3", b = "4" }, got[2])
+  end)
+
+  it("reads a pipe, which cannot be read again", function()
+    local path = fifo "printf 'a,b\\n1,\"x'; sleep 0.1; printf 'y\"\\n2,z'"
+    local params = params_of("csv", path)
+    assert.is_false(source.csv.resumes(params))
+    local got, marks = produce("csv", params)
+    assert.same({ { a = "1", b = "xy" }, { a = "2", b = "z" } }, got)
+    assert(os.execute(("printf 'a,b\\n' > %s &"):format(path)))
+    raises(("csv: what was read of %s cannot be read again"):format(path), produce, "csv", params, marks[1])
+  end)
+
+  it("stops when the flow stops", function()
+    local params, ctx, n = params_of("csv", script(("1,2\n"):rep(1000), "x"), { header = false }), context(), 0
+    source.csv.produce(params, ctx, function()
+      n = n + 1
+      ctx.stopping = n == 10
+    end)
+    assert.equal(10, n)
+  end)
+end)
+
 describe("stdin", function()
   after_each(support.clean)
 
