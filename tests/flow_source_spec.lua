@@ -361,6 +361,50 @@ describe("csv", function()
   end)
 end)
 
+describe("jsonl", function()
+  after_each(support.clean)
+
+  it("gives the value of each line", function()
+    assert.same({ { a = 1 }, { 1, 2.5 }, "x", false, 7 },
+      all("jsonl", script '{"a":1}\n\n  [1,2.5] \r\n"x"\nfalse\n  \nnull\n7'))
+    assert.same({ 1, 2 }, all("jsonl", script "\xEF\xBB\xBF1\n", { script "2" }))
+    assert.same({ { b = 1 } }, all("jsonl", script '{"a":null,"b":1}'))
+    assert.equal("integer", math.type(all("jsonl", script "1")[1]))
+  end)
+
+  it("is the same however it is cut", function()
+    local text, values = {}, {}
+    for i = 1, 2000 do
+      values[i] = { id = i, text = ("x"):rep(i % 50) }
+      text[i] = core.json_write(values[i])
+    end
+    local params = params_of("jsonl", script(table.concat(text, "\n")))
+    local tasks = tasks_of("jsonl", params, 4, 5000)
+    assert.is_true(#tasks > 10)
+    assert.same(values, work("jsonl", params, tasks))
+  end)
+
+  it("names file, line and column of what is no JSON", function()
+    local path = script('{"a":1}\n\n  {"a" 1}\n')
+    local why = raises("jsonl: ", all, "jsonl", path)
+    assert.equal(("jsonl: %s:3: no JSON in column 8: ':' expected"):format(path), why)
+    path = script(("7\n"):rep(20000) .. "8 9\n")
+    local params = params_of("jsonl", path)
+    why = raises("jsonl: ", work, "jsonl", params, tasks_of("jsonl", params, 1, 4096))
+    assert.equal(("jsonl: %s:20001: no JSON in column 3: something follows the value"):format(path), why)
+  end)
+
+  it("names the byte where there are no lines to count", function()
+    local path = fifo "printf '1\\n2\\n[\\n'"
+    assert.equal(("jsonl: %s, byte 4: no JSON in column 2: a value expected"):format(path),
+      raises("byte", all, "jsonl", path))
+  end)
+
+  it("refuses files that cannot be read", function()
+    not_ready("jsonl", "jsonl: cannot open /nowhere: No such file or directory", "/nowhere")
+  end)
+end)
+
 describe("stdin", function()
   after_each(support.clean)
 
