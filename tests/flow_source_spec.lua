@@ -405,6 +405,130 @@ describe("jsonl", function()
   end)
 end)
 
+describe("tail", function()
+  local path
+
+  before_each(function() path = script("old\n", "log") end)
+  after_each(function()
+    os.remove(path .. ".1")
+    support.clean()
+  end)
+
+  local function adds(text) return function() append(path, text) end end
+  local function rotates() os.rename(path, path .. ".1") end
+  local function quiet() end
+
+  -- What it emits while the steps happen, one a pause, after the flow got ready.
+  local function follow(steps, options, ready)
+    local params = params_of("tail", path, options)
+    assert(source.tail.ready(params))
+    if ready then ready() end
+    local ctx = context(steps)
+    local items, marks = produce("tail", params, nil, ctx)
+    return items, marks, ctx
+  end
+
+  it("gives what is appended once the flow runs, in whole lines", function()
+    assert.same({ "a", "bcd", "", "e" },
+      (follow { adds "a\nb", adds "c", adds "d\n\ne\nrest" }))
+  end)
+
+  it("misses nothing that is written before its worker runs", function()
+    assert.same({ "a", "b" }, (follow({ adds "b\n" }, nil, adds "a\n")))
+  end)
+
+  it("gives a line that has begun whole", function()
+    append(path, "be")
+    assert.same({ "begun" }, (follow { adds "gun\n" }))
+  end)
+
+  it("begins at the start when asked for", function()
+    assert.same({ "old", "a" }, (follow({ adds "a\n" }, { from = "start" })))
+  end)
+
+  it("waits for a file that is not there", function()
+    os.remove(path)
+    local items, _, ctx = follow { quiet, adds "a\nb\n", adds "c\n" }
+    assert.same({ "a", "b", "c" }, items)
+    assert.same({ "waiting for " .. path }, ctx.logged)
+  end)
+
+  it("follows a file that is renamed, to its end, and then the new one", function()
+    assert.same({ "a", "late", "later", "unfinished", "b", "c" }, (follow {
+      adds "a\n", rotates, function() append(path .. ".1", "late\n") end, adds "b\n",
+      function() append(path .. ".1", "later\nunfinished") end, quiet, quiet, adds "c\n", quiet }))
+  end)
+
+  it("follows a file that is removed and made again", function()
+    assert.same({ "a", "b" }, (follow { adds "a\n", function() os.remove(path) end, quiet, adds "b\n", quiet, quiet }))
+  end)
+
+  it("follows a file that is cut, in place", function()
+    assert.same({ "a long line", "b", "c" }, (follow {
+      adds "a long line\nhalf a li", function() assert(core.truncate(path, 0)) append(path, "b\n") end,
+      adds "c\n" }))
+  end)
+
+  it("goes on behind every mark", function()
+    local items, marks = follow { adds "a\nb\nccc\n", adds "d\n" }
+    assert.same({ "a", "b", "ccc", "d" }, items)
+    for i = 1, 4 do
+      assert.same(table.move(items, i + 1, 4, 1, {}),
+        (produce("tail", params_of("tail", path), marks[i])))
+    end
+  end)
+
+  it("goes on behind a mark in a file that was rotated away, and then in the new one", function()
+    local _, marks = follow { adds "a\nb\nc\n" }
+    rotates()
+    append(path, "d\n")
+    assert.same({ "b", "c", "d" },
+      (produce("tail", params_of("tail", path), marks[1], context { quiet, quiet, quiet })))
+    os.remove(path .. ".1")
+    append(path, "e\n")
+    local ctx = context()
+    assert.same({ "d", "e" }, (produce("tail", params_of("tail", path), marks[1], ctx)))
+    assert.is_truthy(ctx.logged[1]:find("is another file now", 1, true))
+  end)
+
+  it("begins where the flow began when its first worker died before a commit", function()
+    local params = params_of("tail", path)
+    assert(source.tail.ready(params))
+    append(path, "a\n")
+    assert.same({ "a" }, (produce("tail", params)))
+    assert.same({ "a" }, (produce("tail", params)))
+  end)
+
+  it("gives lines that are longer than a block", function()
+    local long = ("x"):rep(200000)
+    assert.same({ long, "y" }, (follow { adds(long), adds "\ny\n" }))
+    append(path, long)
+    assert.same({ "end", "z" }, (follow { adds "end\nz\n" }))
+  end)
+
+  it("stops between two lines", function()
+    local params, ctx, items = params_of("tail", path, { from = "start" }), context(), {}
+    append(path, "1\n2\n3\n")
+    source.tail.produce(params, ctx, function(v)
+      items[#items + 1] = v
+      ctx.stopping = #items == 2
+    end)
+    assert.same({ "old", "1" }, items)
+  end)
+
+  it("refuses other arguments, and what does not grow", function()
+    local use = [['tail' expects a path: tail("x.log") or tail("x.log", {from="start"})]]
+    refused("tail", use)
+    refused("tail", use, 1)
+    refused("tail", use, "a", "b")
+    refused("tail", "'tail' has no option 'form' (did you mean 'from'?)", "a", { form = "start" })
+    refused("tail", [['tail': from is "end" or "start"]], "a", { from = "top" })
+    not_ready("tail", "tail: cannot open /nowhere/x: No such file or directory", "/nowhere/x")
+    not_ready("tail", "tail: /tmp is no file that grows, but a directory", "/tmp")
+    not_ready("tail", "tail: /dev/null is no file that grows, but a char", "/dev/null")
+  end)
+end)
+
 describe("stdin", function()
   after_each(support.clean)
 

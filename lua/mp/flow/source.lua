@@ -22,7 +22,7 @@
 
 local source = {}
 
-for _, name in ipairs { "lines", "files", "csv", "jsonl", "range", "stdin" } do
+for _, name in ipairs { "lines", "files", "csv", "jsonl", "tail", "range", "stdin" } do
   source[name] = require("mp.flow.source." .. name)
 end
 
