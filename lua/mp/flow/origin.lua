@@ -20,7 +20,7 @@ function origin.new(worker)
   local tasks = stage.tasks
   return setmetatable({ worker = worker, core = worker.core, tasks = tasks, outlet = worker.outlet,
     id = train.first(stage.first + (tasks and 0 or worker.index - 1)), size = stage.chunk == "auto" and 1
-      or stage.chunk, most = stage.chunk == "auto" and MOST or stage.chunk }, origin)
+      or stage.chunk, trains = 0, since = worker.time(), most = stage.chunk == "auto" and MOST or stage.chunk }, origin)
 end
 
 function origin:recover(notes)
@@ -49,7 +49,7 @@ end
 
 local function begin(self)
   if not self.tasks then pay(self) end
-  self.open, self.n = true, 0
+  self.open, self.n, self.trains = true, 0, self.trains + 1
   self.outlet.pos = 0
   self.outlet:begin(self.id, 1)
 end
@@ -85,6 +85,7 @@ end
 
 -- One task, from its first item to the train that is its last.
 function origin:begin_task(task)
+  self.trains = 0
   self.id = train.first(self.worker.stage.first, task.number - 1)
 end
 
@@ -92,10 +93,14 @@ function origin:end_task()
   if not self.open then begin(self) end
   self:finish(train.LAST)
   pay(self)
+  local now = self.worker.time()
+  self:pace(now - self.since, self.trains)
+  self.since = now
 end
 
 -- The size of trains follows their pace, waiting for credits included.
 function origin:pace(seconds, trains)
+  if self.worker.stage.chunk ~= "auto" then return end
   if seconds < 0.002 * trains then self.size = math.min(self.size * 2, self.most)
   elseif seconds > 0.010 * trains then self.size = math.max(1, self.size // 2) end
 end

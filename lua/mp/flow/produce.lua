@@ -17,7 +17,7 @@ end
 -- How a source goes on when its worker has died: "count", "mark", or nil: not.
 function produce.resumes(node)
   local def, replay = node.spec.def, node.options.replay
-  if def then return def.resumes and "mark" or nil end
+  if def then return def.resumes and def.resumes(node.spec.params) and "mark" or nil end
   return replay == "yes" and "count" or replay == "mark" and "mark" or nil
 end
 
