@@ -105,8 +105,18 @@ collect        -         2          -   30.0/min  0.00s
     assert.is_nil(summary(result(list)):find "skipped")
   end)
 
+  it("tells how many workers there were, when none is left", function()
+    local list = rows()
+    list[1].workers, list[1].most, list[3].most = 0, 2, 16
+    local text = summary(result(list))
+    assert.truthy(text:find "\nlines +2 ")
+    assert.truthy(text:find "\nfetch +16 ")
+    assert.truthy(text:find "\ncollect +%- ")
+  end)
+
   it("says which workers were replaced", function()
-    assert.truthy(summary(result(rows(), { deaths = 1 })):find "\n1 worker was replaced;")
+    local text = summary(result(rows(), { deaths = 1 }))
+    assert.truthy(text:find "\n1 worker was replaced; what it did last may be missing here$")
     local list = rows()
     list[1].replaced, list[3].replaced = 1, 2
     assert.truthy(summary(result(list, { deaths = 3 })):find "\n3 workers were replaced %(lines 1, fetch 2%);")

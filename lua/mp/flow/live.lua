@@ -76,9 +76,11 @@ end
 
 local function rate(n) return n > 0 and bar.rate(n) or "-" end
 
-local function workers(row)
-  local n = bar.count(row.workers or 0)
-  return row.most and row.most ~= row.workers and n .. "/" .. bar.count(row.most) or n
+-- Those that run, of those there may be; in the end nobody runs any more.
+local function workers(row, _, over)
+  local n, most = row.workers or 0, row.most
+  if over then return bar.count(math.max(n, most or 0)) end
+  return most and most ~= n and bar.count(n) .. "/" .. bar.count(most) or bar.count(n)
 end
 
 local function number(name)
@@ -86,7 +88,7 @@ local function number(name)
 end
 
 local function own(cell)
-  return function(row, look) return row.inside and "" or cell(row, look) end
+  return function(row, look, over) return row.inside and "" or cell(row, look, over) end
 end
 
 -- From left to right. rank: the higher, the sooner it goes when there is no room;
@@ -118,7 +120,7 @@ local function cells(live, rows, looks, places)
     local column, some = { head = part.head, rank = part.rank, left = part.left }, live.wide[part.head]
     local wide = some or 0
     for i, place in ipairs(places) do
-      column[i] = part.cell(rows[place], looks[place])
+      column[i] = part.cell(rows[place], looks[place], live.over)
       wide = math.max(wide, columns.width(column[i]))
       some = some or column[i] ~= ""
     end

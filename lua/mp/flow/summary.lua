@@ -17,7 +17,8 @@ end
 
 local function workers(row)
   if row.inside then return "" end
-  return row.workers == 0 and "-" or bar.count(row.workers)
+  local n = math.max(row.workers, row.most or 0)
+  return n == 0 and "-" or bar.count(n)
 end
 
 local function time(seconds)
@@ -75,7 +76,7 @@ local function replaced(result)
   local n = result.deaths
   return several(n, "worker") .. (n == 1 and " was replaced" or " were replaced")
     .. (#whose > 0 and " (" .. table.concat(whose, ", ") .. ")" or "")
-    .. ("; what %s did is not in this table"):format(n == 1 and "it" or "they")
+    .. ("; what %s did last may be missing here"):format(n == 1 and "it" or "they")
 end
 
 return function(result)
