@@ -2,6 +2,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- name(node), pool(node), key(node) -> text; the last two nil if there is none
+-- args(node) -> what stands in its brackets, nil: nothing does
 -- options(node) -> list of texts, "retry=3"
 -- label(outlet, i) -> the i-th branch's, i == nil: that of `other`; nil: it has none
 -- notes(link, extra) -> list of texts: items that went over it, and what is done there
@@ -26,6 +27,12 @@ function M.pool(node)
 end
 
 function M.key(node) return node.key and columns.clean(node.key.name) end
+
+function M.args(node)
+  local texts = {}
+  for i, arg in ipairs(node.args or {}) do texts[i] = columns.clean(arg.text) end
+  return #texts > 0 and columns.cut(table.concat(texts, ", "), LONGEST) or nil
+end
 
 local function time(seconds)
   for _, unit in ipairs { { 3600, "h" }, { 60, "m" }, { 1, "s" } } do
