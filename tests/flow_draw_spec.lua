@@ -334,6 +334,14 @@ describe("a flow in dot", function()
     assert.truthy(draw(finished(g), "dot"):find 'rankdir="TB"')
   end)
 
+  it("has what stands in a stage's brackets", function()
+    local r = support.mprun { "--graph", "dot", support.script "flow'range(1, 2*10) -> tostring*2 -> null'" }
+    assert.equal(0, r.status, r.err)
+    assert.equal(1, occurrences(r.out, ">1, 2*10<"))
+    assert.equal(1, occurrences(r.out, ">×2<"))
+    support.clean()
+  end)
+
   it("writes commands without their marks, however long", function()
     local g = finished(new():chain "lines -> a -> b -> null")
     g:node("a", { id = "`gzip -9`#2", spec = { kind = "command" } })

@@ -9,7 +9,8 @@
 --               builtin = what stands for the built-in stages (for tests) }
 --   broken    the notation had mistakes, so what is missing may be in them
 --   graph     list of nodes, in order of appearance:
---             { id, name, spec, role = "source" | "between" | "sink",
+--             { id, name, args = { { text } … } | nil: as written in its brackets,
+--               spec, role = "source" | "between" | "sink",
 --               pool = nil | n | "cpu" | { low =, high = }, key = { name, f } | nil,
 --               options, ins = { link … }, out = outlet | nil,
 --               err = outlet | nil: where items go on which it failed,

@@ -51,8 +51,8 @@ local function node_of(check, term)
   if node then
     again(check, node, term)
   else
-    node = { id = id, name = what, options = {}, ins = {}, pos = term.pos, len = term.len,
-             spec = name.spec(check, term) }
+    node = { id = id, name = what, args = term.args, options = {}, ins = {}, pos = term.pos,
+             len = term.len, spec = name.spec(check, term) }
     check.by_id[id] = node
     table.insert(check.nodes, node)
   end
