@@ -224,8 +224,21 @@ describe("check reports, at its place,", function()
     "21: '=>' keeps the order of one source, but what comes to 'a' is from 'gen' and 'range' | "
     .. "'->' takes items as they come", "60: '=>' keeps the order of one source, but what "
     .. "comes to 'd' is from 'gen#2' and 'sort' | '->' takes items as they come")
-  says("an order of what is added up in several processes", "gen -> bytes@path*4 -> a => null",
-    "26: '=>' has no order to keep: 'bytes' adds up in several processes | '->' takes items as they come")
+  says("an order of what several processes emit",
+    "gen -> bytes@path*4 -> a => null; gen#2 -> `cat`*2 => null#2",
+    "26: '=>' has no order to keep: 'bytes' emits in several processes | '->' takes items as they come",
+    "52: '=>' has no order to keep: '`cat`' emits in several processes | '{per=item}' runs it once an item")
+  says("nothing of an order of what is merged, or told apart",
+    "gen -> total*4 -> a => null; gen#2 -> `cat`*2{per=item} => null#2")
+  says("windows that only a part goes through",
+    "(gen -> window(1s) -> a & range(1, 2)) -> count -> null; "
+    .. "gen#2 -> window#2(1s) -> (b & sort) -> c -> bytes -> null#2",
+    "43: 'count' works window by window, but what comes to it is from 'window' and 'range' | "
+    .. "all of it must come through one window",
+    "102: 'bytes' works window by window, but what comes to it is from 'window#2' and 'sort' | "
+    .. "all of it must come through one window")
+  says("nothing of windows behind which all is gathered",
+    "(gen -> window(1s) & range(1, 2)) -> window#2(2s) -> a -> sort -> count@path*4 -> null")
   says("nothing of an order that one source, or one gathering stage gives",
     "gen -> (a | b) => c -> sort -> d*4 => e -> null")
   says("zip of one way, and of three", "gen -> zip -> (a & b & c) -> zip#2 -> null",
@@ -235,7 +248,11 @@ describe("check reports, at its place,", function()
     "24: 'zip' pairs what came from the same item: its ways come from 'gen' and 'range' | "
     .. "'a -> (b & c) -> zip'")
   says("zip of what is gathered", "gen -> (a & bytes) -> zip -> null",
-    "23: 'zip' pairs what came from the same item: 'bytes' on one of its ways gathers items")
+    "23: 'zip' pairs what came from the same item: 'bytes' on one of its ways makes new ones")
+  says("zip of what a command makes of lines, not of items",
+    "gen -> (a & `cat`) -> zip -> null; gen#2 -> (b & `tac`{per=item}) -> zip#2 -> null#2",
+    "23: 'zip' pairs what came from the same item: '`cat`' on one of its ways makes new ones | "
+    .. "'{per=item}' runs it once an item")
   says("zip of what goes only one way", "gen -> (a -> b | c) -> zip -> null",
     "8: 'zip' pairs what came from the same item: here each goes one way or the other | "
     .. "'&' sends to both")

@@ -39,11 +39,6 @@ fake("in", "source", { port = true, pool = "one" })
 fake("out", "sink", { port = true, pool = "one" })
 fake("append", "sink")
 fake("tee", "between")
-fake("zip", "between", { pool = "one" })
-fake("sort", "between", { gathers = true, pool = "one" })
-for _, name in ipairs { "rate", "batch", "window" } do
-  fake(name, "between", { arguments = function(list) return list end })
-end
 for _, name in ipairs { "csv", "jsonl" } do
   checks.builtin[name] = { either = true, source = fake(name, "source"), sink = fake(name, "sink") }
 end

@@ -80,12 +80,14 @@ local function check(_, ast, env, text, broken)
   for _, node in ipairs(self.nodes) do rule.role(self, node) end
   for _, node in ipairs(self.nodes) do
     in_a_row(node)
+    if node.spec.kind ~= "broken" then setting.settle(self, node) end
+  end
+  for _, node in ipairs(self.nodes) do
     rule.labels(self, node)
     if not broken then order.check(self, node) end
     if node.spec.kind ~= "broken" then
       if not broken then rule.ends(self, node) end
       rule.workers(self, node)
-      setting.settle(self, node)
     end
   end
   rule.singles(self)

@@ -1,16 +1,18 @@
--- order: what `=>` and zip ask of the ways that lead to them.
+-- order: what `=>`, zip and windows ask of the ways that lead to a stage.
 -- SPDX-License-Identifier: MIT
 --
 -- Items have an order from where they were emitted: by a source, or by a stage
--- that gathers (a fold, sort, …), whose results are new items.
+-- that gathers (a fold, sort, a command that reads lines, …), whose results are
+-- new items.
 
 local way = require "mp.flow.check.way"
 
 local order = {}
 
 local function gathers(node)
-  local def = node.spec.def
-  return node.spec.kind == "fold" or def and def.gathers or false
+  local spec, def = node.spec, node.spec.def or {}
+  return spec.kind == "fold" or spec.kind == "command" and node.options.per ~= "item"
+    or def.gathers or def.window or false
 end
 
 -- The nodes that emitted what comes to a node, in order of discovery; nil where
@@ -40,9 +42,10 @@ local function ids(nodes)
   return table.concat(list, ", ", 1, #list - 1) .. " and " .. list[#list]
 end
 
--- A fold whose workers emit each their own keys, at the end.
+-- Several processes that emit each their own; those of a fold without a key are
+-- merged into one result.
 local function scattered(node)
-  return node.spec.kind == "fold" and node.key and node.pool and node.pool ~= 1
+  return gathers(node) and node.pool and node.pool ~= 1 and (node.key or node.spec.kind ~= "fold")
 end
 
 -- `=>`: of what one source has emitted.
@@ -53,8 +56,9 @@ local function ordered(check, node, link)
     check:mistake(link, ("'=>' keeps the order of one source, but what comes to '%s' is from %s")
       :format(node.id, ids(from)), "'->' takes items as they come")
   elseif scattered(from[1]) then
-    check:mistake(link, ("'=>' has no order to keep: '%s' adds up in several processes")
-      :format(from[1].id), "'->' takes items as they come")
+    check:mistake(link, ("'=>' has no order to keep: '%s' emits in several processes")
+      :format(from[1].id), from[1].spec.kind == "command" and "'{per=item}' runs it once an item"
+      or "'->' takes items as they come")
   end
 end
 
@@ -114,7 +118,8 @@ local function zipped(check, node)
   if #from > 1 then
     for _, origin in ipairs(from) do
       if gathers(origin) then
-        check:mistake(node, PAIRS .. ("'%s' on one of its ways gathers items"):format(origin.id))
+        check:mistake(node, PAIRS .. ("'%s' on one of its ways makes new ones"):format(origin.id),
+          origin.spec.kind == "command" and "'{per=item}' runs it once an item" or nil)
         return
       end
     end
@@ -128,14 +133,41 @@ local function zipped(check, node)
   end
 end
 
-function order.check(check, node)
-  local spec = node.spec
-  if spec.kind == "builtin" and spec.name == "zip" and not check.lost[node] then
-    zipped(check, node)
+-- windows ------------------------------------------------------------------------------
+
+-- Whether a stage that gathers does so window by window: it stands behind a
+-- window, with no other window between.
+local function windowed(node)
+  local seen = {}
+  local function search(at)
+    for _, link in ipairs(at.ins) do
+      local from = link.from
+      if from.spec.def and from.spec.def.window then return true end
+      if not seen[from] then
+        seen[from] = true
+        if search(from) then return true end
+      end
+    end
+    return false
   end
+  return search(node)
+end
+
+local function in_windows(check, node)
+  local from = origins(node)
+  if from and #from > 1 and windowed(node) then
+    check:mistake(node, ("'%s' works window by window, but what comes to it is from %s")
+      :format(node.id, ids(from)), "all of it must come through one window")
+  end
+end
+
+function order.check(check, node)
+  local def = node.spec.def or {}
+  if def.zip and not check.lost[node] then zipped(check, node) end
   for _, link in ipairs(node.ins) do
     if link.op == "=>" then return ordered(check, node, link) end
   end
+  if gathers(node) and not def.window then in_windows(check, node) end
 end
 
 return order
