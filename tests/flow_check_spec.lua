@@ -290,6 +290,8 @@ describe("check reports, at its place,", function()
 
   says("a macro with what its chain should have", "m = a -> b\ngen -> m*2 -> null",
     "19: 'm' is a macro: arguments, pools and options stand in its chain")
+  says("a macro that is never used, and nothing of its ends", "m = (x: a | y: csv('f') -> b)\ngen -> null",
+    "1: the macro 'm' is never used")
   says("a macro that is given twice, and macros in a circle", "m = n\nn = m\nm = a\ngen -> m -> null",
     "11: the macro 'm' contains itself", "13: the macro 'm' is given twice")
   says("what is wrong in a macro once", "m = aa -> bb\ngen -> m; gen#2 -> m; m -> null",

@@ -80,6 +80,8 @@ describe("a macro", function()
     keep = c -> append("x")
     range(1, 2) -> both -> (keep & d) -> e -> null]],
     "range -> (a & b); a -> (c & d); b -> null; c -> append; d -> e; e -> null")
+  becomes("may be a group by label, of which more is said before it is reached",
+    "m = (x: a | y: b)\nm -> null; gen -> m", "a -> null; b -> null; gen -> (x: a | y: b)")
   becomes("may consist of macros", "x = a -> y\ny = b\nrange(1, 2) -> x -> null",
     "range -> a; a -> b; b -> null")
 end)

@@ -34,6 +34,7 @@ local setting = require "mp.flow.check.setting"
 -- One check in progress:
 --   nodes, by_id, macros           as found so far
 --   fed, cut, lost                 sets of nodes, see check/graph.lua
+--   routes                         groups with labels: { piece, at }
 --   pool_at[node], place[options]  where something was said
 local Check = {}
 Check.__index = Check
@@ -50,6 +51,7 @@ local function new(env, text, broken)
   return setmetatable({
     env = env, text = text or "", partial = broken, builtin = env.builtin or builtin,
     nodes = {}, by_id = {}, macros = {}, fed = {}, cut = {}, lost = {}, pool_at = {}, place = {},
+    routes = {},
     mistakes = {}, warnings = {},
   }, Check)
 end

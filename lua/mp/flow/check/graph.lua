@@ -234,15 +234,15 @@ local function labels(check, term, piece)
   return given
 end
 
-local function check_labels(check, term, given, entered)
+local function check_labels(check, term, piece, given)
   if given == 0 then return end
   local first
   for _, branch in ipairs(term.branches) do first = first or branch.label end
   if term.op == "&" then
     check:mistake(first, "labels in a group with '&', which sends to all of it",
       "a group that chooses by label is '(x: b | y: c)'")
-  elseif not entered then
-    check:mistake(first, "labels in the first place of a flow: no stage before them gives any")
+  else
+    table.insert(check.routes, { piece = piece, at = first })
   end
   for _, branch in ipairs(term.branches) do
     if not branch.label then
@@ -298,7 +298,7 @@ local function group(check, term, entered)
     piece.broken = piece.broken or part.broken
   end
   local given = labels(check, term, piece)
-  check_labels(check, term, given, entered)
+  check_labels(check, term, piece, given)
   piece.kind = given > 0 and term.op ~= "&" and "route" or term.op == "&" and "all" or "any"
   if piece.kind ~= "route" then piece.labels, piece.other = nil, nil end
   check_twins(check, term, piece)
@@ -366,6 +366,19 @@ local function unused(check, ast)
   end
 end
 
+-- What stands before a group may be said in a later statement, as of a macro.
+local function unlabelled(check)
+  for _, route in ipairs(check.routes) do
+    local reached = false
+    for _, node in ipairs(heads(route.piece, {})) do
+      reached = reached or check.fed[node] or check.lost[node]
+    end
+    if not reached then
+      check:mistake(route.at, "labels in the first place of a flow: no stage before them gives any")
+    end
+  end
+end
+
 -- Fills check.nodes.
 function graph.build(check, ast)
   collect_macros(check, ast)
@@ -373,6 +386,7 @@ function graph.build(check, ast)
     if not statement.macro then chain_of(check, statement.chain, false) end
   end
   unused(check, ast)
+  unlabelled(check)
 end
 
 return graph
