@@ -9,9 +9,9 @@ local check = require "mp.flow.check"
 local draw = require "mp.flow.draw"
 local grammar = require "mp.flow.grammar"
 local option = require "mp.flow.option"
+local picture = require "mp.flow.picture"
 local place = require "mp.flow.place"
 local plan = require "mp.flow.plan"
-local rows = require "mp.flow.rows"
 local run = require "mp.flow.run"
 local steer = require "mp.flow.steer"
 local summary = require "mp.flow.summary"
@@ -256,7 +256,9 @@ function Flow:graph(format)
   end
   local mistakes = self:check()
   if mistakes then throw(mistakes, 2) end
-  return draw(self.nodes, format)
+  local given = self.about.options()
+  local how = plan(self.nodes, { cpus = tonumber(given.jobs) or require("mp").cpu_count(), apart = given.apart })
+  return draw(self.nodes, format, picture(self.nodes, how, self.result))
 end
 
 function object.new(text, stages, info, about)

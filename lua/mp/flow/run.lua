@@ -402,6 +402,13 @@ local function end_ports(self)
   end
 end
 
+-- Items that entered the stages inside each stage, by their places.
+local function inner(self)
+  local list = {}
+  for i, stage in ipairs(self.stages) do list[i] = stage.inner or {} end
+  return list
+end
+
 function run.supervise(self)
   local begun = self.time()
   self.stopped_source = run.stopped_source
@@ -420,7 +427,7 @@ function run.supervise(self)
   if self.cancelled then return nil, "it was cancelled" end
   if self.report then return nil, self.report, self.unread end
   return { collected = self.collected, rows = rows(self), seconds = self.time() - begun,
-           processes = self.started, deaths = self.deaths, edges = self.edges, signal = self.signal_name }
+           processes = self.started, deaths = self.deaths, edges = self.edges, inner = inner(self), signal = self.signal_name }
 end
 
 -- Both, one after the other.
