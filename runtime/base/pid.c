@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 int mp_pidfd_open(pid_t pid)
@@ -131,4 +132,23 @@ int mp_wait_status(const siginfo_t *si)
 	if (si->si_code == CLD_EXITED)
 		return (si->si_status & 0xff) << 8;
 	return (si->si_status & 0x7f) | (si->si_code == CLD_DUMPED ? 0x80 : 0);
+}
+
+/* The number below, the time in ticks since boot above: whoever has that number
+ * and began later is another. */
+uint64_t mp_group_note(pid_t pid)
+{
+	struct timespec ts;
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return ((uint64_t)ts.tv_sec * hz + (uint64_t)ts.tv_nsec * hz / 1000000000) << 32 |
+	       (uint32_t)pid;
+}
+
+void mp_group_kill(uint64_t note)
+{
+	pid_t pid = (pid_t)(uint32_t)note;
+	uint64_t born = pid > 1 ? mp_starttime(pid) : 0;
+	if (pid > 1 && (!born || (int32_t)((uint32_t)born - (uint32_t)(note >> 32)) <= 0))
+		kill(-pid, SIGKILL);
 }

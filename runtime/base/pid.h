@@ -32,4 +32,12 @@ int mp_pid_signal(pid_t pid, int fd, int sig);
 /* As waitid tells it -> as wait(2) does. */
 int mp_wait_status(const siginfo_t *si);
 
+/* A process group, by a word that tells it from a later one of its number: its
+ * leader, which has just made it, is pid. Also for a vfork's child. */
+uint64_t mp_group_note(pid_t pid);
+/* SIGKILL to what is left of it; 0: of none. While anybody is in a group, its
+ * number is nobody else's: only where a process has it that began later, there
+ * is nothing left. */
+void mp_group_kill(uint64_t note);
+
 #endif

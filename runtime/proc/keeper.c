@@ -132,6 +132,7 @@ void mp_keeper_kill_all(mp_self *me)
 		if (left)
 			nanosleep(&ts, NULL);
 	}
+	mp_slots_kill_groups(s);
 }
 
 /* ---- watching ---------------------------------------------------------------------- */

@@ -20,7 +20,8 @@
 
 /* What the forked child does; signals are blocked, and stay so. */
 _Noreturn void mp_keeper_run(mp_runtime *rt, mp_aid aid);
-/* Kills every process of the runtime but the caller, until none is left. */
+/* Kills every process of the runtime but the caller, until none is left, and
+ * their commands. */
 void mp_keeper_kill_all(mp_self *me);
 
 #endif

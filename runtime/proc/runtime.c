@@ -32,6 +32,7 @@
 #include "../msg/fd.h"
 #include "../msg/pipe.h"
 #include "../msg/queue.h"
+#include "command.h"
 #include "deadlock.h"
 #include "keeper.h"
 #include "process.h"
@@ -382,6 +383,7 @@ void mp_runtime_close_fds(mp_runtime *rt)
 {
 	empty_lists(rt);
 	mp_bells_close(&rt->self);
+	mp_commands_forget(rt);
 	close_pair(rt->orphans);
 }
 
@@ -491,10 +493,13 @@ void mp_runtime_close(mp_runtime *rt, double grace)
 	bool stopped;
 	if (!rt->shm.base)
 		return;
+	if (mp_runtime_mine(rt))
+		mp_commands_kill(rt);
 	stopped = !mp_runtime_mine(rt) || mp_threads_stop(rt, grace);
 	if (rt->owner && mp_runtime_mine(rt)) {
 		end_others(rt, grace);
 		stop_keeper(rt);
+		mp_slots_kill_groups(&rt->shm);  /* of who died, and was not swept any more */
 		mp_runtime_reap(rt);
 	}
 	mp_stdio_actor(NULL);

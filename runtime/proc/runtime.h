@@ -50,6 +50,7 @@ typedef struct mp_runtime {
 	uint32_t nchildren, children_cap;
 	mp_sentinel *sentinels;
 	uint32_t nsentinels, sentinels_cap;
+	struct mp_command *commands; /* that run (command.h) */
 	int orphans[2];            /* pipe: the keeper tells a subreaper whom to reap; -1: none */
 
 	/* Hooks of the floors above; any may be NULL. */

@@ -24,6 +24,7 @@
 #include "../base/crash.h"
 #include "../base/pid.h"
 #include "../msg/queue.h"
+#include "command.h"
 #include "stdio.h"
 #include "thread.h"
 
@@ -260,6 +261,7 @@ _Noreturn void mp_process_exit(mp_runtime *rt, int status)
 	mp_process *p = mp_process_body(&rt->shm, rt->process);
 	bool alone;
 	rt->interrupted = NULL;
+	mp_commands_kill(rt);
 	mp_process_end_children(rt);
 	if (rt->child_exit)
 		rt->child_exit(rt->ud);

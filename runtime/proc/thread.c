@@ -14,6 +14,7 @@
 #include "../base/crash.h"
 #include "../msg/queue.h"
 #include "../shm/bell.h"
+#include "command.h"
 #include "start.h"
 #include "stdio.h"
 
@@ -164,6 +165,7 @@ static void leave(mp_thread *t)
 	mp_shm *s = &rt->shm;
 	mp_process *p;
 	bool held;
+	mp_commands_kill(rt);
 	mp_queue_desert(me);
 	mp_obj_leave(me);
 	mp_stdio_flush();  /* may take its time */

@@ -56,6 +56,7 @@ static inline uint32_t mp_slot_word(uint32_t gen, uint32_t phase)
 }
 
 #define MP_NOBODY    0x7fffffffu  /* no pid is as large */
+#define MP_GROUPS    4            /* commands that an actor may run at once */
 
 enum { MP_KIND_PROCESS = 1, MP_KIND_THREAD, MP_KIND_KEEPER };
 
@@ -100,7 +101,8 @@ typedef struct mp_slot {
 	_Alignas(64) mp_word commit; /* 1: this actor's transaction has happened */
 	mp_word serves;              /* 1: it only looks after others; reports pass over it */
 	_Atomic int64_t signalled;   /* CLOCK_MONOTONIC ns: somebody sent it a signal then */
-	uint32_t pad2[12];
+	_Atomic uint64_t groups[MP_GROUPS];  /* mp_group_note of its commands; 0: none */
+	uint32_t pad2[4];
 
 	_Alignas(64) mp_wait_record wait;
 	_Alignas(64) char name[64];

@@ -177,6 +177,9 @@ void mp_slot_free(mp_shm *s, mp_aid aid);
 /* LIVE -> FREE by the actor itself, which holds nothing any more: nothing of
  * it needs a sweep. Only for one that ends before its process does. */
 void mp_slot_leave(mp_shm *s, mp_aid aid);
+/* Kills what is left of the commands of one that is dead, or of all. */
+void mp_slot_kill_groups(mp_slot *sl);
+void mp_slots_kill_groups(mp_shm *s);
 static inline mp_slot *mp_slot_of(const mp_shm *s, mp_aid aid) { return &s->slots[mp_aid_slot(aid)]; }
 /* The aid that a slot has now, whatever its phase. */
 mp_aid mp_slot_aid(const mp_shm *s, uint32_t slot);

@@ -66,6 +66,8 @@ static void reset(mp_slot *sl, uint32_t gen, uint32_t kind)
 	atomic_store(&sl->signalled, 0);
 	atomic_store(&sl->commit, 0);
 	atomic_store(&sl->serves, 0);
+	for (int i = 0; i < MP_GROUPS; i++)
+		atomic_store(&sl->groups[i], 0);
 	atomic_store(&sl->wait.what, MP_W_NONE);
 	sl->name[0] = 0;
 }
@@ -195,6 +197,24 @@ bool mp_probe(mp_shm *s, mp_aid aid)
 	}
 	mp_slot_kill(s, aid);
 	return true;
+}
+
+/* The word last: killed in between, somebody does it again. */
+void mp_slot_kill_groups(mp_slot *sl)
+{
+	for (int i = 0; i < MP_GROUPS; i++) {
+		if (!atomic_load(&sl->groups[i]))
+			continue;
+		mp_group_kill(atomic_load(&sl->groups[i]));
+		MP_CRASHPOINT("slot.group");
+		atomic_store(&sl->groups[i], 0);
+	}
+}
+
+void mp_slots_kill_groups(mp_shm *s)
+{
+	for (uint32_t i = 1; i < atomic_load(&s->h->slots_high); i++)
+		mp_slot_kill_groups(&s->slots[i]);
 }
 
 void mp_wake_keeper(mp_shm *s)

@@ -1,9 +1,10 @@
 /* sweep: cleaning up after an actor that ended.
  *
- * Order, each step idempotent: what the dead had committed is finished; what
- * it held goes back; its claims and blocks; its handles; everybody is woken;
- * the slot is freed last. One sweep at a time (recovery), and only of a slot
- * that is DEAD in that generation, so a late sweeper does nothing.
+ * Order, each step idempotent: the commands that it ran are killed; what the
+ * dead had committed is finished; what it held goes back; its claims and blocks;
+ * its handles; everybody is woken; the slot is freed last. One sweep at a time
+ * (recovery), and only of a slot that is DEAD in that generation, so a late
+ * sweeper does nothing.
  * Crash: a sweeper that is killed leaves the slot DEAD; the next one does it
  * all again. Its own latches name it, and are stolen.
  *
@@ -97,6 +98,7 @@ bool mp_sweep(mp_self *me, mp_aid dead)
 		return false;
 	mp_latch_hold(me, &s->h->recovery);
 	if (mp_slot_phase(s, dead) == MP_SLOT_DEAD) {
+		mp_slot_kill_groups(mp_slot_of(s, dead));
 		free_latch(&s->h->large, dead);
 		free_latch(&s->h->stdio, dead);
 		mp_latch_orphan(&s->h->store, dead);
