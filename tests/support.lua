@@ -14,6 +14,7 @@
 --                    calls give (nil: nothing) when the event is set
 --   kill(process)    kills one that is alive, and waits for its end
 --   join(processes)  all of them end in order
+--   group_is_gone(pid)     waits until nobody of a process group runs any more
 --   arena()          bytes really allocated for the shared memory of this process
 --   given_back(before)     waits until that is `before` again, but for a small cache
 --
@@ -150,6 +151,15 @@ function support.kill(p)
   p:kill()
   assert.is_true(p:join(30))
   assert.equal(-9, p.exitcode)
+end
+
+-- Who reaps what is nobody's child takes its time: a zombie has ended.
+function support.group_is_gone(pid)
+  local member = "%) [^ZX] %d+ " .. tostring(pid):match "%d+" .. " "
+  support.eventually(function()
+    local stats <close> = io.popen "cat /proc/[0-9]*/stat 2>/dev/null"
+    return not stats:read("a"):find(member)
+  end, "processes of the group are left")
 end
 
 function support.join(list)

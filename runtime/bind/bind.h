@@ -195,6 +195,7 @@ void mp_open_wait(lua_State *L);
 void mp_open_task(lua_State *L);   /* internals for pools: core.task_put, ... */
 void mp_open_work(lua_State *L);
 void mp_open_chunk(lua_State *L);
+void mp_open_command(lua_State *L);
 void mp_open_terminal(lua_State *L);
 void mp_open_file(lua_State *L);   /* internals for flows: core.stat, core.glob, ... */
 void mp_open_json(lua_State *L);   /* ... core.json_write, core.json_read */

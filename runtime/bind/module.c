@@ -296,6 +296,7 @@ static void make_module(lua_State *L)
 	mp_open_task(L);
 	mp_open_work(L);
 	mp_open_chunk(L);
+	mp_open_command(L);
 	mp_open_terminal(L);
 	mp_open_file(L);
 	mp_open_json(L);
