@@ -142,7 +142,10 @@ bottleneck: fetch: its 4 workers are busy; more would help]],
     assert.truthy(t.text():find "it may have up to 8")
     t.live:show(4, with(crawl(4), { fetch = { most = 4 } }))
     assert.truthy(t.text():find "\nfetch +4 ")
-    t.live:finish(5, with(crawl(4), { fetch = { workers = 0, most = 8 } }))
+    local over = { fetch = { workers = 0, most = 8 } }
+    t.live:show(5, with(crawl(4), over))
+    assert.truthy(t.text():find "\nfetch +%- ")
+    t.live:finish(6, with(crawl(4), over))
     assert.truthy(t.text():find "\nfetch +8 ")
   end)
 

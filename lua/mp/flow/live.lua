@@ -76,11 +76,12 @@ end
 
 local function rate(n) return n > 0 and bar.rate(n) or "-" end
 
--- Those that run, of those there may be; in the end nobody runs any more.
+-- Those that run, of those there may be; when it is all over, how many there were.
 local function workers(row, _, over)
   local n, most = row.workers or 0, row.most
-  if over then return bar.count(math.max(n, most or 0)) end
-  return most and most ~= n and bar.count(n) .. "/" .. bar.count(most) or bar.count(n)
+  if over then n = math.max(n, most or 0) end
+  if n == 0 then return "-" end
+  return not over and most and most ~= n and bar.count(n) .. "/" .. bar.count(most) or bar.count(n)
 end
 
 local function number(name)
