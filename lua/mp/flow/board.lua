@@ -7,14 +7,13 @@
 --   BUSY, BLOCKED     ns at work, ns waiting for room behind
 --   BEGAN             when it began the item that it works on, ns; 0: none, or not told
 --   FIRST, HAS        number of the first item that it has taken, how many it has
---   GROUP             process group of its command, 0: none
 --   LATE              number of the item for which it was killed: it took too long (owner)
 --   DONE, TOTAL       ctx.progress
 --   PID               of its process, 0: none (whoever starts it)
 -- The first line is the flow's: STOP is 1 when sources shall end (owner).
 
 local board = { TAKEN = 1, GIVEN = 2, FAILED = 3, SKIPPED = 4, RETRIED = 5, BUSY = 6, BLOCKED = 7,
-                BEGAN = 8, FIRST = 9, HAS = 10, GROUP = 11, LATE = 12, DONE = 13, TOTAL = 14, PID = 15 }
+                BEGAN = 8, FIRST = 9, HAS = 10, LATE = 11, DONE = 12, TOTAL = 13, PID = 14 }
 
 local LINE <const> = 16
 local STOP <const> = 1

@@ -165,13 +165,10 @@ local function one_by_one(self, link)
     if list then
       local r, took = turn(self, list)
       held = held + list.n
-      if r == "enough" then
-        self:commit()
-        return true
-      end
+      self.enough = self.enough or r == "enough"
       if auto then max = next_size(max, stage.limit, list.n, took) end
     end
-    if held > 0 and (not list or not may_hold(self, held, since)) then
+    if held > 0 and (not list or self.enough or not may_hold(self, held, since)) then
       if not self:commit() then return false end
       held, since = 0, self.time()
     elseif not list then
@@ -181,6 +178,10 @@ local function one_by_one(self, link)
     if held == 0 then
       if not self:tick() then return false end
       since = self.time()
+    end
+    if self.enough then
+      self:commit()
+      return true
     end
   end
 end

@@ -14,13 +14,6 @@ function death.who(at, p)
   return ("%s[%d] pid %s %s"):format(at.stage.label, at.index, p.pid, show.ending(p.exitcode))
 end
 
--- Its shell command, which is not the runtime's child.
-function death.end_command(self, at)
-  local line = board.line(at.stage, at.index)
-  local group = self.board[line + board.GROUP]
-  if group ~= 0 then self.core.kill_group(group) end
-end
-
 local function state_lost(self, at)
   local stage = at.stage
   if self.bare[stage.index .. ":" .. at.index] then

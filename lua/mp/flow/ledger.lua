@@ -18,7 +18,8 @@
 -- the owner, and a death ends the run.
 --
 -- ledger.new{ link, core, states = { [place] = state }, head = place whose items are
---             logged, parts = those are added up already (combiner), replay = function(items), lost = function() -> link, message }
+--             logged, parts = those are added up already (combiner),
+--             replay = function(items), lost = function() -> link, message }
 --   recover() -> notes | nil       what the worker before this one had
 --   note(name, value)              nil: no more
 --   took(items, from, to)          items that the head stage worked through

@@ -8,9 +8,9 @@
 --   finish(gone, mark)   or nil: at the end of input, or of a window: sends the
 --               results behind the first `gone`, calls mark(number gone) now and then
 --   partial(p)  or nil: takes what a producer has added up already (combiner)
---   flush()     or nil: before each commit
+--   flush()     or nil: before each commit; "enough" as item
 --   due, tick() or nil: when tick is to be called; it calls out for what is due.
---               It returns MARK (train) when a window ends there
+--               It returns MARK (train) when a window ends there, or "enough"
 --   close()     or nil: at the very end
 --   state       or nil: what must survive the worker, { all() -> value, weight;
 --               load(value); changes(limit) -> value, weight | nil, heavy; apply(value);
@@ -18,6 +18,7 @@
 --   emits       what the script's word `emit` does while item runs; nil: never called
 --   fragile     it cannot be taken over by another worker
 
+local command = require "mp.flow.command"
 local fold = require "mp.flow.fold"
 local train = require "mp.flow.train"
 
@@ -75,8 +76,8 @@ function makers.builtin(node, ctx, out, stage)
   return node.spec.def.make(node.spec.params, ctx, out, stage)
 end
 
-function makers.command(node, ctx, out, stage)
-  return require("mp.flow.command").make(node.spec, ctx, out, stage, node.options)
+function makers.command(node, ctx, out)
+  return command.make({ text = node.spec.text, per = node.options.per }, ctx, out)
 end
 
 function makers.fold(node, ctx, out)

@@ -16,11 +16,8 @@
 
 local board = require "mp.flow.board"
 local death = require "mp.flow.death"
-local produce = require "mp.flow.produce"
 local rows = require "mp.flow.rows"
 local scale = require "mp.flow.scale"
-local show = require "mp.flow.show"
-local train = require "mp.flow.train"
 local worker = require "mp.flow.worker"
 
 local run = {}
@@ -164,10 +161,7 @@ end
 
 local function kill_all(self)
   for p in pairs(self.live) do p:kill() end
-  for p, at in pairs(self.live) do
-    p:join()
-    death.end_command(self, at)
-  end
+  for p in pairs(self.live) do p:join() end
   self.live = {}
 end
 
@@ -199,7 +193,6 @@ end
 local function died(self, p, at)
   local stage = at.stage
   stage.deaths, self.deaths = stage.deaths + 1, self.deaths + 1
-  death.end_command(self, at)
   local why, unread = death.fatal(self, at, p.exitcode)
   if why then
     self.unread = unread
@@ -427,7 +420,8 @@ function run.supervise(self)
   if self.cancelled then return nil, "it was cancelled" end
   if self.report then return nil, self.report, self.unread end
   return { collected = self.collected, rows = rows(self), seconds = self.time() - begun,
-           processes = self.started, deaths = self.deaths, edges = self.edges, inner = inner(self), signal = self.signal_name }
+           processes = self.started, deaths = self.deaths, edges = self.edges,
+           inner = inner(self), signal = self.signal_name }
 end
 
 -- Both, one after the other.

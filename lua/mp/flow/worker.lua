@@ -51,7 +51,7 @@ end
 -- The stage was worked on before: the counts go on.
 function Worker:open_board()
   for word = 1, board.BLOCKED do self.words[word] = self.board[self.line + word] end
-  for _, word in ipairs { "BEGAN", "FIRST", "HAS", "GROUP" } do self.board[self.line + board[word]] = 0 end
+  for _, word in ipairs { "BEGAN", "FIRST", "HAS" } do self.board[self.line + board[word]] = 0 end
 end
 
 -- stages --------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ end
 
 local function flush(self)
   for _, op in pairs(self.ops) do
-    if op.flush then op.flush() end
+    if op.flush and op.flush() == "enough" then self.enough = true end
   end
 end
 
@@ -247,7 +247,8 @@ function Worker:tick()
   for at, op in pairs(self.ops) do
     if op.due and op.due <= now then
       emit.to, self.at, any = op.emits, at, true
-      flag = op.tick() or flag
+      local r = op.tick()
+      if r == "enough" then self.enough = true else flag = r or flag end
     end
   end
   if not any then return true end
@@ -347,7 +348,8 @@ function Worker.handler(e)
 end
 
 function Worker:report(e)
-  local blamed, label = self.outlet and self.outlet:blame()
+  local blamed, label
+  if self.outlet then blamed, label = self.outlet:blame() end
   local node = self.stage.chain[self.at or 1]
   local item = self.current
   if node.role == "source" or self.source and self.at == 1 then item = nil end

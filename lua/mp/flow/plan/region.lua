@@ -31,7 +31,7 @@ local M = {}
 local function def_of(node) return node.spec.def or {} end
 
 local function gathers(node)
-  return node.spec.kind == "fold" or node.spec.kind == "command" and node.spec.per ~= "item"
+  return node.spec.kind == "fold" or node.spec.kind == "command" and node.options.per ~= "item"
     or def_of(node).gathers or def_of(node).window
 end
 
