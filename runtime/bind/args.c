@@ -23,6 +23,18 @@ uint64_t mp_arg_size(lua_State *L, int arg, const char *call, const char *what)
 	return (uint64_t)n;
 }
 
+lua_Integer mp_arg_max(lua_State *L, int arg, const char *call)
+{
+	int isint = 0;
+	lua_Integer max = 0;
+	if (lua_type(L, arg) == LUA_TNUMBER)
+		max = lua_tointegerx(L, arg, &isint);
+	if (!isint || max < 1)
+		mp_misuse(L, call, "max must be a positive integer, got %s",
+		          mp_arg_text(L, arg));
+	return max;
+}
+
 lua_Integer mp_arg_list(lua_State *L, int idx, const char *call)
 {
 	lua_Integer n = (lua_Integer)lua_rawlen(L, idx);

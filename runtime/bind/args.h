@@ -11,6 +11,8 @@
 uint64_t mp_arg_size(lua_State *L, int arg, const char *call, const char *what);
 /* An argument as an error shows it, on the stack. */
 const char *mp_arg_text(lua_State *L, int arg);
+/* How many to take at most: a positive integer. */
+lua_Integer mp_arg_max(lua_State *L, int arg, const char *call);
 /* How long a list is: its field n, which is an int as table.pack's, or its
  * border. */
 lua_Integer mp_arg_list(lua_State *L, int idx, const char *call);

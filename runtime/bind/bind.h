@@ -191,6 +191,7 @@ void mp_open_list(lua_State *L);
 void mp_open_text(lua_State *L);   /* internals for flows: core.text */
 void mp_open_tally(lua_State *L);  /* internals for flows: core.tally */
 void mp_open_link(lua_State *L);   /* internals for flows: core.link, core.commit */
+void mp_open_lease(lua_State *L);  /* ... Queue:lease, core.keep, ... */
 void mp_open_wait(lua_State *L);
 void mp_open_task(lua_State *L);   /* internals for pools: core.task_put, ... */
 void mp_open_work(lua_State *L);

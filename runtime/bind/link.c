@@ -4,20 +4,13 @@
  *                               and which has closed to readers only when no
  *                               other worker holds an item of it
  *                               role: "tasks" or "results" of a pool, for reports
- *   q:lease(max, [timeout])     see queue.c
- *   core.keep(lease, [n])       n leases (1), from that number on, leave the
- *                               transaction: commits do not finish them
- *   core.claim(lease, [n])      they are part of it again
+ *   q:lease, core.keep, core.claim, core.release: see lease.c
  *   core.commit(q1, list1, …)   everything leased is finished and all of the
  *                               lists (n is honoured) are put, in one store:
  *                               true | nil, reason; then nothing happened
- *   core.release()              everything leased goes back, as if it had never
- *                               been leased
  *   core.wait(list, [timeout])  mp.wait for objects and descriptors (wait.c)
  *
  * SPDX-License-Identifier: MIT */
-#include <errno.h>
-
 #include "message.h"
 
 static int core_link(lua_State *L)
@@ -44,7 +37,7 @@ static int core_link(lua_State *L)
 /* ---- commit -------------------------------------------------------------------- */
 
 #define BATCHES 1024 /* outputs of one commit (lua/mp/flow/key.lua knows it too) */
-#define SMALL   32   /* messages that lie on the stack */
+#define SMALL   256  /* messages that lie on the stack */
 
 typedef struct commit {
 	mp_state *st;
@@ -56,6 +49,10 @@ typedef struct commit {
 } commit;
 
 static const char call_commit[] = "core.commit";
+
+/* Upvalues of commit, which are found quicker so: the state, the metatable of
+ * Queues, the name of a list's n. */
+enum { STATE = 1, META, N };
 
 static int item_into(lua_State *L, commit *c, int list, lua_Integer i)
 {
@@ -71,41 +68,74 @@ static int item_into(lua_State *L, commit *c, int list, lua_Integer i)
 	return rc;
 }
 
+static int make(lua_State *L, commit *c)
+{
+	for (uint32_t b = 0; b < c->n; b++) {
+		mp_batch *batch = &c->batches[b];
+		batch->outs = c->outs + c->made;
+		for (uint32_t i = 1; i <= batch->n; i++, c->made++) {
+			int rc = item_into(L, c, c->lists[b], i);
+			if (rc != MP_OK)
+				return rc;
+		}
+	}
+	return MP_OK;
+}
+
+static void put(commit *c)
+{
+	c->rc = mp_queue_commit(c->st->me, c->batches, c->n, MP_FOREVER);
+	if (c->rc == MP_OK)
+		c->made = 0;
+}
+
+static void run_once(lua_State *L, commit *c)
+{
+	c->rc = make(L, c);
+	if (c->rc == MP_OK)
+		put(c);
+}
+
 /* Arguments: q1, list1, …, the commit. What it made and did not put is
  * dropped by its caller, whatever happens here. */
 static int commit_protected(lua_State *L)
 {
 	commit *c = lua_touserdata(L, -1);
 	lua_pop(L, 1);
-	for (uint32_t b = 0; b < c->n; b++) {
-		mp_batch *batch = &c->batches[b];
-		batch->outs = c->outs + c->made;
-		for (uint32_t i = 1; i <= batch->n; i++, c->made++) {
-			c->rc = item_into(L, c, c->lists[b], i);
-			if (c->rc != MP_OK)
-				return 0;
-		}
-	}
-	while ((c->rc = mp_queue_commit(c->st->me, c->batches, c->n,
-	                                MP_FOREVER)) == MP_INTERRUPTED)
+	if (c->rc != MP_INTERRUPTED)
+		run_once(L, c);
+	while (c->rc == MP_INTERRUPTED) {
 		for (uint32_t b = 0; b < c->n; b++)
 			mp_message_interrupt(L, lua_touserdata(L, c->lists[b] - 1),
 			                     call_commit);
-	if (c->rc == MP_OK)
-		c->made = 0;
+		put(c);
+	}
 	return 0;
 }
 
 static uint32_t list_n(lua_State *L, int arg)
 {
-	lua_Integer n = (lua_Integer)lua_rawlen(L, arg);
-	lua_pushliteral(L, "n");
+	lua_Integer n;
+	lua_pushvalue(L, lua_upvalueindex(N));
 	if (lua_rawget(L, arg) == LUA_TNUMBER)
 		n = lua_tointeger(L, -1);
+	else
+		n = (lua_Integer)lua_rawlen(L, arg);
 	lua_pop(L, 1);
 	if (n < 0 || n > INT32_MAX)
 		mp_misuse(L, call_commit, "a list of %I items", (LUAI_UACINT)n);
 	return (uint32_t)n;
+}
+
+/* The open queue at arg, NULL: it is none. */
+static mp_ref *queue_at(lua_State *L, int arg)
+{
+	mp_ref *r = lua_touserdata(L, arg);
+	if (!r || !lua_getmetatable(L, arg))
+		return NULL;
+	bool is = lua_rawequal(L, -1, lua_upvalueindex(META));
+	lua_pop(L, 1);
+	return is && r->h ? r : NULL;
 }
 
 /* Reads q1, list1, …; an empty list makes no batch. */
@@ -116,8 +146,8 @@ static void commit_args(lua_State *L, commit *c)
 		mp_misuse(L, call_commit, "expected up to %d pairs of a queue "
 		          "and a list", BATCHES);
 	for (int arg = 1; arg < top; arg += 2) {
-		mp_ref *r = mp_ref_test(L, arg, MP_T_QUEUE);
-		if (!r || !r->h || !lua_istable(L, arg + 1))
+		mp_ref *r = queue_at(L, arg);
+		if (!r || !lua_istable(L, arg + 1))
 			mp_misuse(L, call_commit, "arguments %d and %d must be "
 			          "an open queue and a list", arg, arg + 1);
 		uint32_t n = list_n(L, arg + 1);
@@ -130,10 +160,9 @@ static void commit_args(lua_State *L, commit *c)
 }
 
 /* Many messages lie in a userdata at the stack's bottom, few on C's stack. */
-static int run_commit(lua_State *L, commit *c, mp_out *small)
+static int run_protected(lua_State *L, commit *c)
 {
 	int nargs = lua_gettop(L);
-	c->outs = small;
 	if (c->total > SMALL) {
 		c->outs = lua_newuserdatauv(L, c->total * sizeof *c->outs, 0);
 		lua_insert(L, 1);
@@ -144,16 +173,28 @@ static int run_commit(lua_State *L, commit *c, mp_out *small)
 	return lua_pcall(L, nargs + 1, 0, 0);
 }
 
+/* Making one message loses nothing when it raises. */
+static int run(lua_State *L, commit *c)
+{
+	if (c->total <= 1) {
+		run_once(L, c);
+		if (c->rc != MP_INTERRUPTED)
+			return LUA_OK;
+	}
+	return run_protected(L, c);
+}
+
 static int core_commit(lua_State *L)
 {
 	commit c;
 	mp_out small[SMALL];
-	c.st = mp_state_of(L);
+	c.st = lua_touserdata(L, lua_upvalueindex(STATE));
+	c.outs = small;
 	c.n = c.made = c.total = 0;
 	c.rc = MP_OK;
 	mp_state_self(L, c.st, call_commit);
 	commit_args(L, &c);
-	int status = run_commit(L, &c, small);
+	int status = run(L, &c);
 	for (uint32_t i = 0; i < c.made; i++)
 		mp_out_drop(c.st->me, &c.outs[i]);
 	if (status != LUA_OK)
@@ -166,48 +207,8 @@ static int core_commit(lua_State *L)
 	return 1;
 }
 
-static int core_release(lua_State *L)
-{
-	mp_state *st = mp_state_of(L);
-	mp_queue_release(mp_state_self(L, st, "core.release"));
-	return 0;
-}
-
-/* ---- keep, claim ------------------------------------------------------------------ */
-
-static int move(lua_State *L, const char *call, int f(mp_self *, uint64_t, uint32_t),
-                const char *already)
-{
-	mp_self *me = mp_state_self(L, mp_state_of(L), call);
-	lua_Integer lease = luaL_checkinteger(L, 1), n = luaL_optinteger(L, 2, 1);
-	if (lease < 1 || n < 0 || n > UINT32_MAX)
-		mp_misuse(L, call, "expected the number of a lease and how many, got %I and %I",
-		          (LUAI_UACINT)lease, (LUAI_UACINT)n);
-	int rc = f(me, (uint64_t)lease, (uint32_t)n);
-	if (rc != MP_OK)
-		mp_misuse(L, call, "of the leases %I to %I %s", (LUAI_UACINT)lease,
-		          (LUAI_UACINT)(lease + n - 1),
-		          rc == -EALREADY ? already : "not all are this process's; list.lease "
-		          "tells the first one's number, core.commit and core.release end them");
-	return 0;
-}
-
-static int core_keep(lua_State *L)
-{
-	return move(L, "core.keep", mp_queue_keep, "some are kept already");
-}
-
-static int core_claim(lua_State *L)
-{
-	return move(L, "core.claim", mp_queue_claim, "some are not kept; core.keep keeps them");
-}
-
 static const luaL_Reg functions[] = {
 	{ "link", core_link },
-	{ "keep", core_keep },
-	{ "claim", core_claim },
-	{ "commit", core_commit },
-	{ "release", core_release },
 	{ NULL, NULL }
 };
 
@@ -220,5 +221,10 @@ void mp_open_link(lua_State *L)
 		lua_setfield(L, -3, "core");
 	}
 	luaL_setfuncs(L, functions, 0);
+	lua_pushlightuserdata(L, mp_state_of(L));
+	mp_type_push(L, MP_T_QUEUE);
+	lua_pushliteral(L, "n");
+	lua_pushcclosure(L, core_commit, N);
+	lua_setfield(L, -2, "commit");
 	lua_pop(L, 1);
 }

@@ -292,6 +292,7 @@ static void make_module(lua_State *L)
 	mp_open_link(L);
 	mp_open_text(L);
 	mp_open_tally(L);
+	mp_open_lease(L);
 	mp_open_wait(L);
 	mp_open_task(L);
 	mp_open_work(L);

@@ -361,18 +361,6 @@ static void decode(lua_State *L, batch *b)
 		note_again(L, &b->ins[i], from + i + 1);
 }
 
-static lua_Integer arg_max(lua_State *L, const char *call)
-{
-	int isint = 0;
-	lua_Integer max = 0;
-	if (lua_type(L, 2) == LUA_TNUMBER)
-		max = lua_tointegerx(L, 2, &isint);
-	if (!isint || max < 1)
-		mp_misuse(L, call, "max must be a positive integer, got %s",
-		          mp_arg_text(L, 2));
-	return max;
-}
-
 static uint32_t up_to(lua_Integer left)
 {
 	return left < BATCH ? (uint32_t)left : BATCH;
@@ -405,7 +393,7 @@ static int queue_get_many(lua_State *L)
 	b.call = CALL(L, "get_many");
 	b.r = mp_ref_self(L, b.call);
 	b.total = b.good = 0;
-	lua_Integer max = arg_max(L, b.call), got = 0;
+	lua_Integer max = mp_arg_max(L, 2, b.call), got = 0;
 	int64_t deadline = mp_arg_timeout(L, 3, b.call);
 	lua_settop(L, 3);
 	int rc = take(L, b.r, b.ins, up_to(max), deadline, b.call, &b.n);
@@ -423,68 +411,6 @@ static int queue_get_many(lua_State *L)
 			break;
 	}
 	return push_taken(L, &b);
-}
-
-/* ---- lease (for flows: link.c) ------------------------------------------------- */
-
-static int lease(lua_State *L, mp_ref *r, uint32_t max, int64_t deadline,
-                 const char *call, uint32_t *n)
-{
-	int rc;
-	while ((rc = mp_queue_lease(r->st->me, r->body, NULL, max, deadline, n))
-	       == MP_INTERRUPTED)
-		mp_message_interrupt(L, r, call);
-	mp_bell_settle(r->st->me, r->h);
-	return rc;
-}
-
-static void set_field(lua_State *L, int list, const char *name, uint64_t n)
-{
-	lua_pushstring(L, name);
-	lua_pushinteger(L, (lua_Integer)n);
-	lua_rawset(L, list);
-}
-
-/* Pushes the list of what these leases have. */
-static void push_leased(lua_State *L, mp_state *st, uint64_t lease, uint32_t n,
-                        const char *call)
-{
-	mp_in in;
-	lua_createtable(L, (int)n, 4);
-	int list = lua_gettop(L);
-	set_n(L, list, n);
-	set_field(L, list, "lease", lease);
-	for (uint32_t i = 0; i < n; i++) {
-		if (!mp_queue_leased(st->me, lease + i, &in))
-			mp_misuse(L, call, "a finalizer gave back what was leased meanwhile");
-		if (i == 0)
-			set_field(L, list, "first", in.seq);
-		if (in.tries > 1)
-			set_field(L, list, "tries", in.tries);
-		mp_message_read(L, st, &in, false, call);
-		lua_rawseti(L, list, i + 1);
-	}
-}
-
-/* lease(max, [timeout]) -> list | nil, reason. The items stay this actor's
- * until core.commit or core.release; should decoding raise, release gives them
- * back. Beside n, list.lease is the number of its first lease, those of the
- * others follow; list.first is its first item's number in the queue, those of
- * the others follow. An item that was delivered before comes alone: then
- * list.tries says how often, this time included. */
-static int queue_lease(lua_State *L)
-{
-	static const char call[] = "Queue:lease";
-	uint32_t n;
-	mp_ref *r = mp_ref_self(L, call);
-	lua_Integer max = arg_max(L, call);
-	int64_t deadline = mp_arg_timeout(L, 3, call);
-	lua_settop(L, 3);
-	int rc = lease(L, r, max < INT32_MAX ? (uint32_t)max : INT32_MAX, deadline, call, &n);
-	if (rc != MP_OK)
-		return outcome(L, rc, false, call);
-	push_leased(L, r->st, r->st->me->leases.last - n + 1, n, call);
-	return 1;
 }
 
 /* ---- the rest ------------------------------------------------------------------ */
@@ -637,7 +563,6 @@ static int simple_empty(lua_State *L)
 
 static const luaL_Reg queue_methods[] = {
 	QUEUE_METHODS,
-	{ "lease", queue_lease },
 	{ NULL, NULL }
 };
 
