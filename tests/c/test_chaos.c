@@ -1,10 +1,10 @@
 /* Random kills under load, with exact accounts.
  *
  * Lanes: producers put numbered items into A and P; workers lease from A and
- * commit to B and C; movers lease from B and commit to D; takers get from T.
- * The parent, who is never killed, drains P, C and D. Everybody else is
- * killed at random and replaced. What was said and done is noted in memory
- * outside the arena:
+ * commit to B and C, in parts, keeping the rest; movers lease from B and
+ * commit to D; takers get from T. The parent, who is never killed, drains P, C
+ * and D. Everybody else is killed at random and replaced. What was said and
+ * done is noted in memory outside the arena:
  *  - an item whose put returned arrives exactly once, on every lane behind;
  *  - one whose put was interrupted arrives at most once, and where a worker
  *    split it, on both branches or on none;
@@ -99,6 +99,15 @@ static void count(mp_self *me)
 	CHECK_EQ(mp_lock_release(me, l), 0);
 }
 
+/* Commits the first n; those behind are kept meanwhile. */
+static void hand_on(mp_self *me, uint64_t lease, uint32_t n, uint32_t behind, mp_out *b, mp_out *c)
+{
+	mp_batch out[2] = { { qc, c, n }, { qb, b, n } };
+	CHECK_EQ(mp_queue_keep(me, lease + n, behind), 0);
+	CHECK_EQ(mp_queue_commit(me, out, 2, mp_deadline(60)), 0);
+	CHECK_EQ(mp_queue_claim(me, lease + n, behind), 0);
+}
+
 static void work(mp_self *me)
 {
 	static const uint32_t batches[] = { 1, 2, 8, 32 };
@@ -123,8 +132,10 @@ static void work(mp_self *me)
 			mp_queue_release(me);
 			continue;
 		}
-		mp_batch out[2] = { { qc, c, n }, { qb, b, n } };
-		CHECK_EQ(mp_queue_commit(me, out, 2, mp_deadline(60)), 0);
+		for (uint32_t from = 0, part; from < n; from += part) {
+			part = 1 + (uint32_t)(h_random() % (n - from));
+			hand_on(me, ins[from].lease, part, n - from - part, b + from, c + from);
+		}
 		if (h_random() % 4 == 0)
 			count(me);
 	}
