@@ -65,6 +65,14 @@ describe("core.tally", function()
     assert.equal("integer", math.type(order[4]))
   end)
 
+  it("says what it cannot count", function()
+    local t = core.tally()
+    for _, v in ipairs { {}, print, io.stdout, 0 / 0 } do assert.is_false(t:add(v)) end
+    assert.is_false(t:add(nil))
+    assert.equal(0, t:total())
+    assert.is_true(t:add "a")
+  end)
+
   it("counts a text's words", function()
     local t, want = core.tally(), {}
     for _ = 1, 200 do
@@ -213,9 +221,8 @@ describe("core.tally", function()
 
   it("refuses what makes no sense", function()
     local t = core.tally(2)
-    raises("tally:add: a string, a number or a boolean expected, got table", t.add, t, {})
-    raises("tally:add: a string, a number or a boolean expected, got nil", t.add, t, nil)
-    raises("tally:add: NaN cannot be counted", t.add, t, 0 / 0)
+    raises("tally:into: a string, a number or a boolean expected, got table", t.into, t, 1, {})
+    raises("tally:into: NaN cannot be counted", t.into, t, 1, 0 / 0)
     raises("tally:add: n must be at least 1, got 0", t.add, t, "a", 0)
     raises("tally:pack: 2 ways, and none is 3", t.pack, t, 3)
     raises("tally:into: 2 ways, and none is x", t.into, t, "x", "a")

@@ -2,7 +2,7 @@
  *
  *   core.tally([ways]) -> t     counts strings, numbers and booleans, in memory of
  *                               this process; equal ones are what Lua calls equal
- *   t:add(v, [n])               n from 1 on
+ *   t:add(v, [n]) -> boolean    n from 1 on; false: it is none of these, or NaN
  *   t:words(text) -> n          each word of a text once; how many there were
  *   t:list(list, from, to) -> i | nil   each value of a list once, until one that
  *                               cannot be counted: its place
@@ -42,9 +42,14 @@ enum { MOST = 256, MOST_WAYS = 65536 };
 
 static const char type[] = "mp.core.tally";
 
+/* Upvalue 1 of all methods is the metatable: comparing it is half the cost of
+ * luaL_checkudata, which looks it up by its name. */
 static mp_route *self(lua_State *L)
 {
-	return luaL_checkudata(L, 1, type);
+	if (!lua_getmetatable(L, 1) || !lua_rawequal(L, -1, lua_upvalueindex(1)))
+		luaL_typeerror(L, 1, type);
+	lua_pop(L, 1);
+	return lua_touserdata(L, 1);
 }
 
 static _Noreturn void no_memory(lua_State *L, const char *call)
@@ -140,9 +145,11 @@ static int tally_add(lua_State *L)
 	static const char call[] = "tally:add";
 	mp_route *r = sound(L, call);
 	lua_Integer n = times(L, 3, call);
-	if (!mp_tally_count(&r->from, demand(L, 2, &r->from, call), n))
+	int64_t id = number_of(L, 2, &r->from);
+	if (id >= 0 && !mp_tally_count(&r->from, (uint32_t)id, n))
 		no_memory(L, call);
-	return 0;
+	lua_pushboolean(L, id >= 0);
+	return 1;
 }
 
 static int tally_words(lua_State *L)
@@ -378,9 +385,12 @@ void mp_open_tally(lua_State *L)
 		{ "into", tally_into }, { NULL, NULL }
 	};
 	luaL_newmetatable(L, type);
-	lua_pushcfunction(L, tally_gc);
+	lua_pushvalue(L, -1);
+	lua_pushcclosure(L, tally_gc, 1);
 	lua_setfield(L, -2, "__gc");
-	luaL_newlib(L, methods);
+	luaL_newlibtable(L, methods);
+	lua_pushvalue(L, -2);
+	luaL_setfuncs(L, methods, 1);
 	lua_setfield(L, -2, "__index");
 	lua_pop(L, 1);
 	lua_getfield(L, -1, "core");

@@ -191,13 +191,26 @@ static inline uint32_t hash_long(const char *s, size_t len, uint64_t h)
 	return last_mix(h ^ load(s + len - SHORT));
 }
 
-/* beyond: more than len bytes of the text may be read there, 8 at least. */
+/* The bytes of a short string, zeros behind them. beyond: 8 bytes may be read
+ * there. Else two reads that overlap, not a loop. */
 static inline uint64_t head_of(const char *s, size_t len, bool beyond)
 {
 	uint64_t head = 0;
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	uint32_t a, b;
+	uint16_t c, d;
 	if (beyond && len)
 		return load(s) & ~UINT64_C(0) >> (64 - 8 * len);
+	if (len >= sizeof a) {
+		memcpy(&a, s, sizeof a);
+		memcpy(&b, s + len - sizeof b, sizeof b);
+		return a | (uint64_t)b << (8 * (len - sizeof b));
+	}
+	if (len >= sizeof c) {
+		memcpy(&c, s, sizeof c);
+		memcpy(&d, s + len - sizeof d, sizeof d);
+		return c | (uint64_t)d << (8 * (len - sizeof d));
+	}
 #endif
 	(void)beyond;
 	memcpy(&head, s, len);
