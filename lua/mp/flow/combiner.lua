@@ -134,13 +134,11 @@ local function counting(stage, n)
     return at, k
   end
 
-  local countable = { string = true, number = true, boolean = true }
+  local add = tally.add
   local self = { tally = tally, forget = nothing, blame = function() return working end }
 
   function self.add(v)
-    if countable[type(v)] then
-      tally:add(v)
-    else
+    if not add(tally, v) then
       tally:pour(aim)              -- keys are in the order of their first items
       tally:into(aim(v))
     end
