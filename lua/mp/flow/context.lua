@@ -7,8 +7,10 @@ local board = require "mp.flow.board"
 return function(worker, node)
   local stage, index = worker.stage, worker.index
   local label = ("%s[%d]"):format(node.id, index)
-  local ctx = { stage = node.id, worker = index, workers = stage.workers, stopping = false, try = 1,
-                time = worker.time }
+  local ctx = setmetatable({ stage = node.id, worker = index, workers = stage.workers, try = 1,
+                             time = worker.time }, { __index = function(_, name)
+    if name == "stopping" then return board.stopped(worker.board) end
+  end })
 
   function ctx.log(...)
     local parts = table.pack(...)

@@ -73,7 +73,7 @@ local function feed(self, stage)
   local workers = stage.workers
   for _, other in ipairs(stage.origin and self.stages or {}) do workers = math.max(workers, other.workers) end
   local tasks, fragile = def.tasks(stage.spec.params, workers, task_size(stage))
-  stage.fragile = fragile
+  stage.fragile, stage.ntasks = fragile, not fragile and #tasks or nil
   stage.feed = self.core.link(#tasks + 1)
   for i, task in ipairs(tasks) do task.number = i end
   if #tasks > 0 then
@@ -105,7 +105,7 @@ end
 function run.prepare(plan, engine)
   local self = { stages = plan.stages, inboxes = plan.inboxes, core = engine.core, time = engine.time,
     sleep = engine.sleep, signal = engine.signal, Process = engine.Process, say = engine.say,
-    watch = engine.watch, live = {}, done = {}, bare = {}, edges = {}, started = 0, deaths = 0,
+    watch = engine.watch, live = {}, done = {}, bare = {}, edges = {}, started = 0, deaths = 0, dropped = 0,
     control = engine.core.link(CONTROL_CAP), due = engine.time() }
   self.board = engine.words(board.assign(self.stages))
   for _, stage in ipairs(self.stages) do ready(stage) end
@@ -255,6 +255,7 @@ function handle.done(self, message)
   local stage = self.stages[message.index]
   self.done[("%s[%d]"):format(stage.label, message.worker)] = message
   add_edges(self, message)
+  self.dropped = self.dropped + message.dropped
 end
 
 local function read_control(self)
@@ -421,7 +422,7 @@ function run.supervise(self)
   if self.report then return nil, self.report, self.unread end
   return { collected = self.collected, rows = rows(self), seconds = self.time() - begun,
            processes = self.started, deaths = self.deaths, edges = self.edges,
-           inner = inner(self), signal = self.signal_name }
+           inner = inner(self), dropped = self.dropped, signal = self.signal_name }
 end
 
 -- Both, one after the other.

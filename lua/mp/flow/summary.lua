@@ -91,5 +91,8 @@ return function(result)
   local lines = columns.set(list, math.huge)
   lines[#lines + 1] = several(result.processes, "process") .. ", " .. time(result.seconds)
   if result.deaths > 0 then lines[#lines + 1] = replaced(result) end
+  if (result.dropped or 0) > 0 then
+    lines[#lines + 1] = several(result.dropped, "item") .. " dropped at full links"
+  end
   return table.concat(lines, "\n")
 end
