@@ -75,17 +75,9 @@ local function failing(name)
 end
 
 local function json_by(fail)
-  local encode
   return function(v)
-    if not encode then
-      local found, cjson = pcall(require, "cjson")
-      if not found then
-        fail "a table is given as JSON, which needs the module 'cjson' (lua-cjson)"
-      end
-      encode = cjson.encode
-    end
-    local fine, text = pcall(encode, v)
-    return fine and text or fail("the item cannot be written as JSON: " .. text)
+    local text, why = core.json_write(v)
+    return text or fail("the item cannot be written as JSON: " .. why)
   end
 end
 
