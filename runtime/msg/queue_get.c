@@ -107,10 +107,22 @@ void mp_queue_lock_head(mp_self *me, mp_queue *q)
 	}
 }
 
+/* Whoever fills a flow's link is woken when little waits in it: woken for each
+ * place it would fill that and sleep again, a switch for every item. What waits
+ * there is taken, and so done, so that time comes. */
+static bool worth_waking(const mp_queue *q)
+{
+	uint32_t kind = q->flags & (MP_Q_COUNT_LEASED | MP_Q_TASKS | MP_Q_RESULTS);
+	if (kind != MP_Q_COUNT_LEASED)
+		return true;
+	return (atomic_load_explicit(&q->tail, memory_order_relaxed)
+	        - atomic_load_explicit(&q->taken, memory_order_relaxed)) * 4 <= q->capacity;
+}
+
 void mp_queue_roomier(mp_self *me, mp_queue *q, uint32_t n)
 {
 	(void)me;
-	if (q->capacity)
+	if (q->capacity && worth_waking(q))
 		mp_ec_notify(&q->putters, (int)n);
 }
 
