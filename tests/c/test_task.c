@@ -380,6 +380,9 @@ static void *consumes(void *arg)
 		memcpy(&id, in.data, sizeof id);
 		mp_queue_mark(arg, 1);
 		atomic_fetch_add(&taken[id], 1);
+		CHECK_EQ(mp_queue_keep(arg, in.lease, 1), 0);
+		CHECK_EQ(mp_queue_commit(arg, NULL, 0, 0), 0);  /* of nothing */
+		CHECK_EQ(mp_queue_claim(arg, in.lease, 1), 0);
 		CHECK_EQ(mp_queue_commit(arg, NULL, 0, 0), 0);
 	}
 	return NULL;
