@@ -270,24 +270,54 @@ end
 
 local FINISH <const> = 64
 
--- The results of stage `at`, in commits that say how far they have gone.
-local function finish(self, at, op)
+-- finished[at] of a ledger: how many results of that stage have gone, true: all.
+local function note_finished(self, at, n)
   local book = self.ledger
-  local gone = book and book.notes.finished or {}
-  if gone[at] == true then return end
-  self.at, emit.to = at, op.emits
-  op.finish(gone[at] or 0, function(n)
-    if not book or self.ledger ~= book then return self:commit_or_leave() end
-    local new = table.move(gone, 1, #self.stage.chain, 1, {})
-    new[at], gone = n, new
-    book:note("finished", new)
+  if not book then return end
+  local new = table.move(book.notes.finished or {}, 1, #self.stage.chain, 1, {})
+  if n == true then
+    for i = 1, at do new[i] = true end
+  else
+    new[at] = n
+  end
+  book:note("finished", new)
+end
+
+-- A stage with a state says itself how far its results have gone, and only then
+-- they may go.
+local function finish_by_marks(self, at, op, gone)
+  self.limit = math.huge
+  op.finish(gone, function(n)
+    note_finished(self, at, n)
     self:commit_or_leave()
   end)
-  if book and self.ledger == book then
-    local new = table.move(gone, 1, #self.stage.chain, 1, {})
-    for i = 1, at do new[i] = true end
-    book:note("finished", new)
+end
+
+-- Of another one, results are counted at the exit; a successor's are cut short there.
+local function finish_by_count(self, at, op, gone)
+  self.skip, self.gone = gone, gone
+  self:flow_freely(FINISH)
+  local full = self.full
+  function self.full()
+    note_finished(self, at, self.gone)
+    full(self)
   end
+  op.finish(0, function() end)
+  self.skip = 0
+end
+
+local function finish(self, at, op)
+  local gone = self.ledger and self.ledger.notes.finished or {}
+  if gone[at] == true then return end
+  self.at, emit.to = at, op.emits
+  local by_marks = op.state
+  for i = at + 1, #self.stage.chain do by_marks = by_marks or self.ops[i].state end
+  if by_marks then
+    finish_by_marks(self, at, op, gone[at] or 0)
+  else
+    finish_by_count(self, at, op, gone[at] or 0)
+  end
+  note_finished(self, at, true)
 end
 
 function Worker:commit_or_leave()
@@ -298,7 +328,6 @@ end
 function Worker:end_of_input()
   local started = self.time()
   self.current, self.list = nil, nil
-  self:flow_freely(FINISH)
   for at = 1, #self.stage.chain do
     local op = self.ops[at]
     if op and op.finish then finish(self, at, op) end
