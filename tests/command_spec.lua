@@ -413,8 +413,12 @@ describe("a command an item", function()
     assert.is_true(r.err == table.concat(want, "\n"))
   end)
 
-  it("ends what it left running", function()
-    local got = by_item("echo $$; sleep 1000 >/dev/null 2>&1 & (sleep 1000 >/dev/null) & exit 0", { "a" })
+  it("waits for what has its stdout or stderr, and ends what it left running besides", function()
+    local path = support.file()
+    local got = by_item("echo $$; sleep 1000 >/dev/null 2>&1 & (sleep 0.1; echo late) & "
+      .. "(sleep 0.2; echo later) >" .. path .. " & exit 0", { "a" })
+    assert.equal("late", got[1]:match "\n(.*)")
+    assert.equal("later\n", support.read(path))
     group_is_gone(got[1])
   end)
 

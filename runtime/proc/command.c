@@ -339,12 +339,12 @@ static int turn(mp_command *c)
 
 /* ---- waiting -------------------------------------------------------------------- */
 
-/* Until something can be moved, or, without output to come, it has ended. */
+/* Until something can be moved, or, if nothing can come, it has ended. */
 static int await(mp_command *c)
 {
 	const mp_wait as = { .what = MP_W_OUTSIDE };
 	mp_sleeper sl = { .me = &c->rt->self, .as = &as, .deadline = MP_FOREVER };
-	struct pollfd p[4];
+	struct pollfd p[3];
 	unsigned n = 0;
 	int rc = MP_EMPTY;
 	if (c->left)
@@ -353,7 +353,7 @@ static int await(mp_command *c)
 		p[n++] = (struct pollfd){ c->out, POLLIN, 0 };
 	if (c->err >= 0)
 		p[n++] = (struct pollfd){ c->err, POLLIN, 0 };
-	if (c->out < 0 && !c->left) {
+	if (!n) {
 		if (c->pidfd < 0) {
 			mp_fds_lock(&c->rt->shm);
 			c->pidfd = mp_pidfd_open(c->pid);
@@ -477,7 +477,7 @@ int mp_command_finish(mp_command *c)
 {
 	int rc;
 	while (c->pid) {
-		bool over = c->out < 0 && !c->left && note_end(c);
+		bool over = c->out < 0 && c->err < 0 && !c->left && note_end(c);
 		rc = turn(c);
 		if (rc)
 			return rc;

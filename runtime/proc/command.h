@@ -9,6 +9,9 @@
  * that the other one does not empty, however much there is. Waits are ours, so
  * they are interrupted and sliced as all are.
  *
+ * It has ended when the shell has, and nobody has its stdout or stderr any more: what
+ * works on behind the shell's back is not cut short. Who has neither is killed.
+ *
  * Invariant: its number is not reaped while the struct says pid, so that it
  * cannot be another's; in->left == 0 when in is closed.
  * Crash: the group stands in the actor's slot (groups) before the shell's first

@@ -8,9 +8,10 @@
 --            template) or else is its stdin, byte for byte; its whole stdout, but
 --            for one newline at the end, is one result; an empty one is none.
 --
--- An exit status other than 0 is an error, with the end of what the command said
--- on stderr.  stderr goes to ours: in per=line as it comes, in per=item once the
--- command has ended well.  What a command leaves running is killed at its end.
+-- A command has ended when its shell has, and nobody has its stdout or stderr any
+-- more; what it leaves running without them is killed.  An exit status other than 0
+-- is an error, with the end of what it said on stderr.  stderr goes to ours: in
+-- per=line as it comes, in per=item once the command has ended well.
 -- A line coprocess that ends well before its input does takes no more of it, as
 -- `head -1` does: "enough".
 
