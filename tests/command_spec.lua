@@ -432,3 +432,65 @@ describe("a command an item", function()
     assert.equal(children, children_here())
   end)
 end)
+
+describe("commands in a flow", function()
+  after_each(support.clean)
+
+  local function flow(text)
+    return support.mprun { "--no-bar", support.script(text) }
+  end
+
+  it("take and give each line once", function()
+    local r = flow [[
+flow "range(1, 100000)*2 -> `cat`*2 -> sum -> stdout"
+sum = fold{ init = 0, add = function(s, line) return s + math.tointeger(line) end }]]
+    assert.same({ 0, "5000050000\n" }, { r.status, r.out }, r.err)
+  end)
+
+  it("fail for an item, which goes where errors go", function()
+    local r = flow [[
+flow "range(1, 5) -> `test {} != 3 && echo {}`{per=item} !> told -> stdout; `test {} != 3 && echo {}` -> null"
+function told(e) return e.item .. " " .. e.error end]]
+    assert.equal(0, r.status, r.err)
+    assert.truthy(r.out:find("^3 `test {} != 3 && echo {}`: exit status 1 [^\n]*\n$"), r.out)
+  end)
+
+  it("that take too long on an item are killed, with all that they have started", function()
+    local groups = support.file "groups"
+    local r = flow(([[
+flow "range(1, 2) -> `echo $$ >>%s; sleep 1000 | sleep 1000; echo {}`{per=item, timeout=100ms, restarts=1} -> stdout"
+]]):format(groups))
+    assert.equal(1, r.status)
+    assert.truthy(r.err:find("took longer than timeout=0.1s", 1, true), r.err)
+    for group in support.read(groups):gmatch "%d+" do group_is_gone(group) end
+  end)
+
+  it("with one an item keep to an order", function()
+    local r = flow [[
+flow "range(1, 100) -> `echo {}`*4{per=item} => next_one -> count -> stdout"
+local last = 0
+function next_one(line)
+  assert(tonumber(line) == last + 1, line)
+  last = last + 1
+  return line
+end]]
+    assert.same({ 0, "100\n" }, { r.status, r.out }, r.err)
+  end)
+
+  it("of lines end their stage when they take no more", function()
+    local r = flow [[
+flow "endless -> `head -2` -> stdout"
+function endless() for i = 1, math.huge do emit(i) mp.sleep(i < 3 and 0 or 0.01) end end]]
+    assert.same({ 0, "1\n2\n" }, { r.status, r.out }, r.err)
+  end)
+
+  it("of lines end the run when their worker is killed; others are started again", function()
+    local once = support.file "once"
+    local r = flow [[flow "range(1, 9) -> `read x; kill -9 $PPID` -> stdout"]]
+    assert.equal(1, r.status)
+    assert.truthy(r.err:find("killed by SIGKILL: what its command had read", 1, true), r.err)
+    r = flow(([[flow "range(1, 9) -> `mkdir %s 2>/dev/null && kill -9 $PPID; echo {}`{per=item} -> count -> stdout"]])
+      :format(once))
+    assert.same({ 0, "9\n" }, { r.status, r.out }, r.err)
+  end)
+end)
