@@ -16,8 +16,8 @@ local consume = {}
 
 local QUICK <const>, SLOW <const> = 0.002, 0.010   -- seconds for a batch
 local HOLD <const> = 0.010                          -- seconds that items are held
-local HOLD_TASKS <const> = 0.100
-local MOST_KEYS <const> = 50000                     -- added up before they are sent
+local LEAST_TASKS <const>, MOST_TASKS <const> = 0.010, 0.500   -- the same, of tasks
+local MOST_KEYS <const> = 200000                    -- added up before they are sent
 local IDLE <const> = 1                              -- seconds until a worker too many ends
 
 -- an item that took workers down ------------------------------------------------------------
@@ -109,12 +109,16 @@ local function patience(self, held)
   if self.elastic then return IDLE end
 end
 
--- The state, or what producers add up, changes less often than items come.
+-- The state, or what producers add up, changes less often than items come. For
+-- tasks the time grows: who is killed often has little to do again.
 local function may_hold(self, held, since)
   local stage = self.stage
   if not self.holds or self.outlet.waiting >= self.most_waiting then return false end
   local now = self.time()
-  return (stage.tasks or held < self.most_held) and now - since < (stage.tasks and HOLD_TASKS or HOLD)
+  if not stage.tasks then return held < self.most_held and now - since < HOLD end
+  if now - since < self.patient then return true end
+  self.patient = math.min(self.patient * 2, MOST_TASKS)
+  return false
 end
 
 local function nothing_came(self, why)
@@ -426,7 +430,7 @@ local function bounds(self)
       all_added = false
     end
   end
-  self.limit, self.half, self.most_waiting = most, most / 2, most / 2
+  self.limit, self.half, self.most_waiting, self.patient = most, most / 2, most / 2, LEAST_TASKS
   self.holds = all_added or self.ops[1] and self.ops[1].state and #self.stage.outboxes <= 1 or false
   self.most_held = self.stage.inbox and not self.stage.tasks and math.max(1, self.stage.inbox.cap // 2) or 1
 end

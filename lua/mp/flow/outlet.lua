@@ -25,6 +25,8 @@ local function nil_key(inbox)
 end
 
 -- senders: what goes into one inbox ------------------------------------------------------
+--
+-- push(v) -> true if one more message waits then
 
 -- Which of an inbox's links an item goes to, working out its key.
 local function router(o, inbox)
@@ -75,7 +77,7 @@ local function plain(o, inbox)
     local list = lists[route and route(v) or 1]
     local n = list.n + 1
     list.n, list[n] = n, v
-    o.waiting = o.waiting + 1
+    return true
   end
   return self
 end
@@ -142,11 +144,7 @@ local function combining(o, inbox)
   local adds = combiner({ spec = node.spec, key = inbox.key, key_name = inbox.key_name, label = node.id },
                         inbox.links)
   local lists = self.lists
-  self.blame, self.tally = adds.blame, adds.tally
-
-  function self.push(v)
-    if adds.add(v) then o.waiting = o.waiting + 1 end
-  end
+  self.push, self.blame, self.tally = adds.add, adds.blame, adds.tally
 
   function self.load(_, args, n)
     for i, part in pairs(adds.take()) do lists[i].n, lists[i][1] = 1, part end
@@ -212,7 +210,7 @@ local function to(o, outlet)
   table.insert(o.counted, count)
   return function(v)
     count.n = count.n + 1
-    push(v)
+    if push(v) then o.waiting = o.waiting + 1 end
   end
 end
 
@@ -263,6 +261,13 @@ function Outlet:shut()
   return open == 0
 end
 
+-- Where all results go into one inbox: what takes them, true if one more waits then;
+-- and where to count them.
+function Outlet:single()
+  if #self.counted > 1 or not self.straight then return nil end
+  return self.straight.push, self.counted[1]
+end
+
 -- The tally that all results go into, where that is all that is done with them.
 function Outlet:tally()
   return #self.senders == 1 and #self.counted == 1 and self.senders[1].tally or nil
@@ -293,6 +298,7 @@ return function(stage)
     if inbox.tagged then table.insert(o.tagged, s) end
   end
   o.push = stage.out and compile(o, stage.out) or nothing
+  o.straight = stage.out and stage.out.kind == "to" and o.by_inbox[stage.out.inbox]
   o.fail = stage.err and compile(o, stage.err) or nil
   return o
 end

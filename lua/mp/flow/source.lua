@@ -8,7 +8,7 @@
 --   { role = "source", pool = "any", arguments, ready,
 --     tasks(params, workers, size) -> list of tasks, fragile     (in the owner)
 --     make(params, ctx, out) -> function(task)                   (in a worker)
---     blocks    or nil: the same, with out(text of many lines, number of lines) }
+--     blocks    or nil: the same, with out(text of many lines) }
 -- One that is not, with a mark for each item from which it can go on:
 --   { role = "source", pool = "one", arguments, ready,
 --     produce(params, ctx, out, resume)     out(v, label, mark); resume: the last

@@ -43,6 +43,7 @@ end
 -- Puts on the board what has changed, now and then.
 function Worker:show(now)
   if now - self.shown < SHOWN_EVERY then return end
+  self:count("GIVEN", self.take_given())
   self.shown = now
   local lines, words, at = self.board, self.words, self.line
   for word = 1, board.BLOCKED do lines[at + word] = math.floor(words[word]) end
@@ -59,18 +60,29 @@ end
 -- Where the last stage's results go: counted, cut short where they have gone
 -- before (an item that was begun by a worker that died).
 local function exit(self)
-  local o, words, given = self.outlet, self.words, board.GIVEN
-  local push = self.trains and self.trains:wrap(o.push) or o.push
+  local o, trains, given = self.outlet, self.trains, 0
+  local push, count
+  if not trains then push, count = o:single() end
+  push = push or trains and trains:wrap(o.push) or o.push
+
+  -- How many have gone this way, since the last time that somebody asked.
+  function self.take_given()
+    local n = given
+    given = 0
+    if count then count.n = count.n + n end
+    return n
+  end
+
   return function(v, label, mark)
-    if self.muted then return end
     if self.skip > 0 then
       self.skip = self.skip - 1
       return
     end
-    self.gone = self.gone + 1
-    words[given] = words[given] + 1
-    if mark ~= nil then self.mark, self.marked_at = mark, self.gone end
-    push(v, label)
+    given = given + 1
+    local gone = self.gone + 1
+    self.gone = gone
+    if mark ~= nil then self.mark, self.marked_at = mark, gone end
+    if push(v, label) then o.waiting = o.waiting + 1 end
     if o.waiting >= self.limit then self:full() end
   end
 end
@@ -80,6 +92,14 @@ end
 local function entrance(self, at, op)
   local item, emits, inner = op.item, op.emits, self.inner
   inner[at] = 0
+  if at == 2 and self.stage.tasks then
+    return function(v)          -- behind a source that emits nothing of its own
+      inner[2] = inner[2] + 1
+      self.at, self.current, emit.to = 2, v, emits
+      item(v)
+      self.at = 1
+    end
+  end
   return function(v)
     inner[at] = inner[at] + 1
     local was, item_was, to = self.at, self.current, emit.to
@@ -404,9 +424,9 @@ local function open_ledger(self)
   self.ledger = ledger.new { link = link, core = self.core, states = states, head = head,
     parts = self.stage.inbox and self.stage.inbox.combines,
     replay = function(items)
-      self.muted = true
+      self.skip = math.huge
       consume.replay(self, items)
-      self.muted = false
+      self.skip = 0
     end,
     lost = function()
       return self.control, { n = 1, { kind = "bare", index = self.stage.index, worker = self.index } }
