@@ -209,9 +209,10 @@ describe("a combiner", function()
   it("sends a key once, in the order of first items", function()
     local c = combiner(folded(gather.count.fold, itself), 1)
     for _, v in ipairs { "b", "a", 7, "b", "c", 7, "b" } do c.add(v) end
-    local tally = require("mp.core").tally()
+    local tally, list = require("mp.core").tally(), {}
     tally:unpack(sent(c)[1])
-    assert.same({ "b", 3, "a", 1, 7, 2, "c", 1, n = 8 }, tally:drain())
+    assert.equal(8, (tally:read(list)))
+    assert.same({ "b", 3, "a", 1, 7, 2, "c", 1 }, list)
   end)
 
   it("sends no more than the best, and few that are worse than what was sent", function()

@@ -67,10 +67,20 @@ describe("core.tally", function()
 
   it("says what it cannot count", function()
     local t = core.tally()
-    for _, v in ipairs { {}, print, io.stdout, 0 / 0 } do assert.is_false(t:add(v)) end
-    assert.is_false(t:add(nil))
+    for _, v in ipairs { {}, print, io.stdout, 0 / 0 } do assert.is_nil(t:add(v)) end
+    assert.is_nil(t:add(nil))
     assert.equal(0, t:total())
-    assert.is_true(t:add "a")
+  end)
+
+  it("says how many values have a count", function()
+    local t = core.tally(1)
+    assert.same({ 1, 1, 2 }, { t:add "a", t:add "a", (t:add(1)) })
+    assert.same({ 3, 4 }, { t:words "a b c" })
+    assert.equal(5, t:add "e")
+    t:pour(function() return 1, "all" end)
+    assert.equal(1, t:add "e")
+    t:empty()
+    assert.same({ 0, 0 }, { t:words "" })
   end)
 
   it("counts a text's words", function()
@@ -85,66 +95,27 @@ describe("core.tally", function()
       for w in s:gmatch "[%w_\x80-\xFF]+" do
         words, want[w] = words + 1, (want[w] or 0) + 1
       end
-      assert.equal(words, t:words(s))
+      assert.equal(words, (t:words(s)))
     end
     assert.same(want, (content(t)))
   end)
 
-  it("counts a list's values, up to one that it cannot count", function()
-    local t, list = core.tally(), { "a", 2, "a", true, {}, "a" }
-    assert.is_nil(t:list(list, 1, 4))
-    assert.equal(5, t:list(list, 4, 6))
-    assert.is_nil(t:list(list, 6, 6))
-    assert.is_nil(t:list(list, 7, 6))
-    assert.equal(8, t:list({ [7] = 1, [8] = 0 / 0 }, 7, 9))
-    assert.same({ a = 3, [2] = 1, [true] = 2, [1] = 1 }, (content(t)))
-  end)
-
-  it("is drained, and begins anew", function()
+  it("knows values until it is cleared", function()
     local t = core.tally()
-    assert.same({ n = 0 }, t:drain())
+    assert.equal(0, t:bytes())
     t:words "b a b"
-    assert.same({ n = 4, "b", 2, "a", 1 }, t:drain())
-    assert.same({ 0, 0 }, { t:size(), t:total() })
+    local bytes = t:bytes()
+    t:empty()
+    assert.same({ 2, 0, bytes }, { t:size(), t:total(), t:bytes() })
+    assert.same({}, (content(t)))
     t:words "a b"
-    assert.same({ n = 4, "a", 1, "b", 1 }, t:drain())
-  end)
-
-  it("keeps its memory when it forgets", function()
-    local t = core.tally()
-    for i = 1, 10000 do t:add(("x"):rep(20) .. i) end
-    local memory = t:memory()
-    assert.is_true(memory > 10000 * 20)
+    assert.same({ b = 1, a = 1 }, (content(t)))
+    assert.equal(bytes, t:bytes())
     t:clear()
-    for i = 1, 10000 do t:add(("y"):rep(20) .. i) end
-    assert.equal(memory, t:memory())
-  end)
-
-  it("takes back what was counted since the mark", function()
-    local t, want = core.tally(), {}
-    for _ = 1, 300 do
-      t:mark()
-      local now = {}
-      for _ = 1, math.random(50) do
-        local v, n = value(math.random(300)), math.random(3)
-        t:add(v, n)
-        now[v] = (now[v] or 0) + n
-      end
-      if math.random(2) == 1 then
-        t:undo()
-      else
-        for v, n in pairs(now) do want[v] = (want[v] or 0) + n end
-      end
-      if math.random(20) == 1 then
-        t:empty()
-        want = {}
-      end
-      if math.random(10) == 1 then assert.same(want, (content(t))) end
-    end
-    t:mark(false)
-    t:add "kept"
-    t:undo()
-    assert.equal(sum(want) + 1, t:total())
+    assert.same({ 0, 0, 0 }, { t:size(), t:total(), t:bytes() })
+    assert.same({ 0 }, { t:read {} })
+    t:add(("x"):rep(1000))
+    assert.is_true(t:bytes() > 1000)
   end)
 
   it("packs its counts, and adds what others packed", function()

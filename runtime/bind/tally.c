@@ -2,20 +2,17 @@
  *
  *   core.tally([ways]) -> t     counts strings, numbers and booleans, in memory of
  *                               this process; equal ones are what Lua calls equal
- *   t:add(v, [n]) -> boolean    n from 1 on; false: it is none of these, or NaN
- *   t:words(text) -> n          each word of a text once; how many there were
- *   t:list(list, from, to) -> i | nil   each value of a list once, until one that
- *                               cannot be counted: its place
- *   t:size(), t:total(), t:memory()   values that it knows; their counts together;
- *                               bytes, its ways' included
+ *   t:add(v, [n]) -> k | nil    n from 1 on; nil: it is none of these, or NaN
+ *   t:words(text) -> n, k       each word of a text once; n: how many there were
+ *                               k: how many different values have a count now
+ *   t:size(), t:total(), t:bytes()    values that it knows; their counts together;
+ *                               bytes that it needs for them, its ways' included
  *   t:read(list, [from], [max]) -> n, next   list[1..n] = v1, n1, v2, n2, …, in the
  *                               order in which they first came, from the value
  *                               `from` (1) on, `max` (256) of them at most; nil
  *                               when there are no more
- *   t:drain() -> list           all of that, with n; then it is cleared
  *   t:empty()                   all counts are 0; what it knows it knows
  *   t:clear()                   forgets all, keeps its memory
- *   t:mark([false]), t:undo()   takes back what was counted since the mark
  *   t:pack([way]) -> bytes, total | nil    all counts, to be sent
  *   t:unpack(bytes) -> total    adds them
  *
@@ -148,7 +145,10 @@ static int tally_add(lua_State *L)
 	int64_t id = number_of(L, 2, &r->from);
 	if (id >= 0 && !mp_tally_count(&r->from, (uint32_t)id, n))
 		no_memory(L, call);
-	lua_pushboolean(L, id >= 0);
+	if (id >= 0)
+		lua_pushinteger(L, (lua_Integer)r->from.touches);
+	else
+		lua_pushnil(L);
 	return 1;
 }
 
@@ -162,40 +162,8 @@ static int tally_words(lua_State *L)
 	if (!mp_tally_words(&r->from, text, len))
 		no_memory(L, call);
 	lua_pushinteger(L, r->from.total - before);
-	return 1;
-}
-
-static int tally_list(lua_State *L)
-{
-	static const char call[] = "tally:list";
-	mp_route *r = sound(L, call);
-	lua_Integer i = luaL_checkinteger(L, 3), to = luaL_checkinteger(L, 4);
-	luaL_checktype(L, 2, LUA_TTABLE);
-	for (; i <= to; i++) {
-		lua_rawgeti(L, 2, i);
-		int64_t id = number_of(L, -1, &r->from);
-		if (id < 0) {
-			lua_pushinteger(L, i);
-			return 1;
-		}
-		if (!mp_tally_count(&r->from, (uint32_t)id, 1))
-			no_memory(L, call);
-		lua_pop(L, 1);
-	}
-	lua_pushnil(L);
-	return 1;
-}
-
-static int tally_mark(lua_State *L)
-{
-	mp_tally_mark(&self(L)->from, lua_isnone(L, 2) || lua_toboolean(L, 2));
-	return 0;
-}
-
-static int tally_undo(lua_State *L)
-{
-	mp_tally_undo(&sound(L, "tally:undo")->from);
-	return 0;
+	lua_pushinteger(L, (lua_Integer)r->from.touches);
+	return 2;
 }
 
 static int tally_empty(lua_State *L)
@@ -224,9 +192,9 @@ static int tally_total(lua_State *L)
 	return 1;
 }
 
-static int tally_memory(lua_State *L)
+static int tally_bytes(lua_State *L)
 {
-	lua_pushinteger(L, (lua_Integer)mp_route_memory(self(L)));
+	lua_pushinteger(L, (lua_Integer)mp_route_bytes(self(L)));
 	return 1;
 }
 
@@ -254,22 +222,6 @@ static int tally_read(lua_State *L)
 	else
 		lua_pushnil(L);
 	return 2;
-}
-
-static int tally_drain(lua_State *L)
-{
-	mp_route *r = sound(L, "tally:drain");
-	size_t size = r->from.size;
-	lua_settop(L, 1);
-	lua_createtable(L, size < INT32_MAX / 2 ? 2 * (int)size : 0, 1);
-	lua_pushinteger(L, 1);
-	lua_pushinteger(L, size ? (lua_Integer)size : 1);
-	tally_read(L);
-	lua_pop(L, 1);
-	lua_setfield(L, 2, "n");
-	mp_route_clear(r);
-	lua_settop(L, 2);
-	return 1;
 }
 
 /* ---- sending ----------------------------------------------------------------------- */
@@ -377,11 +329,10 @@ static int core_tally(lua_State *L)
 void mp_open_tally(lua_State *L)
 {
 	static const luaL_Reg methods[] = {
-		{ "add", tally_add }, { "words", tally_words }, { "list", tally_list },
-		{ "mark", tally_mark }, { "undo", tally_undo }, { "empty", tally_empty },
+		{ "add", tally_add }, { "words", tally_words }, { "empty", tally_empty },
 		{ "clear", tally_clear }, { "size", tally_size }, { "total", tally_total },
-		{ "memory", tally_memory }, { "read", tally_read }, { "drain", tally_drain },
-		{ "pack", tally_pack }, { "unpack", tally_unpack }, { "pour", tally_pour },
+		{ "bytes", tally_bytes }, { "read", tally_read }, { "pack", tally_pack },
+		{ "unpack", tally_unpack }, { "pour", tally_pour },
 		{ "into", tally_into }, { NULL, NULL }
 	};
 	luaL_newmetatable(L, type);

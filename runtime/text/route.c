@@ -44,11 +44,11 @@ void mp_route_empty(mp_route *r)
 		mp_tally_empty(&r->ways[i]);
 }
 
-size_t mp_route_memory(const mp_route *r)
+size_t mp_route_bytes(const mp_route *r)
 {
-	size_t n = mp_tally_memory(&r->from) + r->room * sizeof *r->aims;
+	size_t n = mp_tally_bytes(&r->from) + r->from.size * sizeof *r->aims;
 	for (size_t i = 0; i < r->nways; i++)
-		n += mp_tally_memory(&r->ways[i]);
+		n += mp_tally_bytes(&r->ways[i]);
 	return n;
 }
 

@@ -27,7 +27,7 @@ bool mp_route_init(mp_route *r, size_t nways, uint64_t seed);
 void mp_route_free(mp_route *r);
 void mp_route_clear(mp_route *r);
 void mp_route_empty(mp_route *r);
-size_t mp_route_memory(const mp_route *r);
+size_t mp_route_bytes(const mp_route *r);
 
 /* The next value with a count and no aim, 0: none. *at begins at 0. */
 uint32_t mp_route_unknown(mp_route *r, size_t *at);

@@ -34,7 +34,7 @@ static void *larger(void *list, size_t *room, size_t need, size_t unit)
 
 bool mp_tally_break(mp_tally *t)
 {
-	t->size = t->used = t->touches = t->nsteps = t->touches_marked = 0;
+	t->size = t->used = t->touches = 0;
 	t->total = 0;
 	t->broken = true;
 	return false;
@@ -50,7 +50,6 @@ void mp_tally_free(mp_tally *t)
 	free(t->entries);
 	free(t->index);
 	free(t->touched);
-	free(t->steps);
 	free(t->bytes);
 	mp_tally_init(t, t->seed);
 }
@@ -70,14 +69,11 @@ void mp_tally_empty(mp_tally *t)
 		t->entries[t->touched[i] - 1].n = 0;
 	t->touches = 0;
 	t->total = 0;
-	mp_tally_mark(t, t->marked);
 }
 
-size_t mp_tally_memory(const mp_tally *t)
+size_t mp_tally_bytes(const mp_tally *t)
 {
-	return t->entries_room * sizeof *t->entries + t->touched_room * sizeof *t->touched
-	       + t->steps_room * sizeof *t->steps + t->bytes_room
-	       + (t->index ? (t->mask + 1) * sizeof *t->index : 0);
+	return t->used + t->size * (sizeof *t->entries + sizeof *t->touched + 2 * sizeof *t->index);
 }
 
 /* ---- the index --------------------------------------------------------------------- */
@@ -154,11 +150,6 @@ static inline bool count(mp_tally *t, uint32_t id, int64_t n)
 		if (!ROOM(t, touched, t->touches + 1))
 			return mp_tally_break(t);
 		t->touched[t->touches++] = id;
-	}
-	if (t->marked) {
-		if (!ROOM(t, steps, t->nsteps + 1))
-			return mp_tally_break(t);
-		t->steps[t->nsteps++] = (mp_tally_step){ n, id };
 	}
 	e->n += n;
 	t->total += n;
@@ -264,24 +255,4 @@ bool mp_tally_words(mp_tally *t, const char *text, size_t len)
 			return false;
 	}
 	return true;
-}
-
-/* ---- taking back ------------------------------------------------------------------- */
-
-void mp_tally_mark(mp_tally *t, bool on)
-{
-	t->marked = on;
-	t->nsteps = 0;
-	t->touches_marked = t->touches;
-}
-
-/* What had no count before the mark was touched last. */
-void mp_tally_undo(mp_tally *t)
-{
-	for (size_t i = 0; i < t->nsteps; i++) {
-		t->entries[t->steps[i].id - 1].n -= t->steps[i].n;
-		t->total -= t->steps[i].n;
-	}
-	t->touches = t->touches_marked;
-	t->nsteps = 0;
 }

@@ -3,8 +3,7 @@
  * An entry a value, in the order in which they first came, and an index over
  * them with open addressing; long strings lie one after another in `bytes`. An
  * entry stays when its count becomes zero, and keeps its number, so that what is
- * known of a value stays known; `touched` lists those that have a count. What is
- * counted after mp_tally_mark can be taken back by mp_tally_undo.
+ * known of a value stays known; `touched` lists those that have a count.
  *
  * Memory is this process's own, and the caller's to bound. A call that finds
  * none returns false, or 0: then counts are missing, the tally is broken and
@@ -35,24 +34,17 @@ typedef struct mp_tally_cell {
 	uint32_t hash, id;  /* id: an entry's number, 0: free */
 } mp_tally_cell;
 
-typedef struct mp_tally_step {
-	int64_t n;
-	uint32_t id;
-} mp_tally_step;
-
 typedef struct mp_tally {
 	mp_tally_entry *entries;     /* the first one's number is 1 */
 	mp_tally_cell *index;
 	uint32_t *touched;           /* numbers */
-	mp_tally_step *steps;        /* since the mark */
 	char *bytes;
-	size_t size, touches, nsteps, used;
-	size_t entries_room, touched_room, steps_room, bytes_room;
+	size_t size, touches, used;
+	size_t entries_room, touched_room, bytes_room;
 	size_t mask;                 /* of the index */
-	size_t touches_marked;
 	uint64_t seed;
 	int64_t total;               /* all counts together */
-	bool marked, broken;
+	bool broken;
 } mp_tally;
 
 /* seed: so that nobody can write a text whose words all meet in one place. */
@@ -64,8 +56,8 @@ void mp_tally_clear(mp_tally *t);
 void mp_tally_empty(mp_tally *t);
 /* As if there had been no memory; false. */
 bool mp_tally_break(mp_tally *t);
-/* In bytes. */
-size_t mp_tally_memory(const mp_tally *t);
+/* Bytes that its values take; after mp_tally_clear they are free for others. */
+size_t mp_tally_bytes(const mp_tally *t);
 
 /* The number of a value, which is new if need be: a string of at most
  * MP_TALLY_LONGEST bytes, an integer or a boolean with its value, a float that
@@ -77,10 +69,6 @@ uint32_t mp_tally_float(mp_tally *t, double x);
 bool mp_tally_count(mp_tally *t, uint32_t id, int64_t n);
 /* Each word of a text once. */
 bool mp_tally_words(mp_tally *t, const char *text, size_t len);
-
-/* on: begins anew to keep what undo needs. */
-void mp_tally_mark(mp_tally *t, bool on);
-void mp_tally_undo(mp_tally *t);
 
 static inline bool mp_tally_is_string(const mp_tally_entry *e)
 {
