@@ -215,6 +215,19 @@ describe("a combiner", function()
     assert.same({ "b", 3, "a", 1, 7, 2, "c", 1 }, list)
   end)
 
+  it("tells when there is one more key to send", function()
+    local c = combiner(folded(gather.count.fold, function(v) return type(v) == "table" and v[1] or v end), 1)
+    local function more(...)
+      local list = {}
+      for i, v in ipairs { ... } do list[i] = c.add(v) end
+      return list
+    end
+    assert.same({ true, true, false, false, true }, more("a", "b", "a", "b", 1))
+    sent(c)
+    assert.same({ true, false }, more("a", "a"))
+    assert.same({ true, true }, more({ "a" }, { "b" }))
+  end)
+
   it("sends no more than the best, and few that are worse than what was sent", function()
     local c = combiner(built_in("top", { 2 }), 1)
     for i = 1, 500 do c.add { "k", i } end

@@ -26,7 +26,7 @@ local core = require "mp.core"
 local identity = require "mp.flow.identity"
 local slots = require("mp.flow.key").slots
 
-local MOST_KNOWN <const> = 100000
+local MOST_KNOWN <const>, MOST_BYTES <const> = 100000, 64 << 20
 
 -- parts by link, made when an item is for it
 local function part_for(parts, at)
@@ -142,6 +142,7 @@ local function counting(stage, n)
     times, order, m = {}, {}, 0
   end
 
+  local waiting = 0
   local self = { tally = tally, forget = nothing, blame = function() return working end }
 
   function self.add(v)
@@ -155,11 +156,15 @@ local function counting(stage, n)
       return true
     end
     settle()                       -- keys are in the order of their first items
-    if not add(tally, v) then
+    local k = add(tally, v)
+    if not k then
       tally:pour(aim)
       tally:into(aim(v))
+      k = waiting + 1
     end
-    return false
+    local more = k > waiting
+    waiting = k
+    return more
   end
 
   function self.take()
@@ -170,7 +175,8 @@ local function counting(stage, n)
       local bytes, items = tally:pack(i)
       if bytes then parts[i] = { bytes, n = 1, items = items } end
     end
-    if tally:size() > MOST_KNOWN then tally:clear() else tally:empty() end
+    if tally:size() > MOST_KNOWN or tally:bytes() > MOST_BYTES then tally:clear() else tally:empty() end
+    waiting = 0
     return parts
   end
 
