@@ -43,8 +43,8 @@ end
 
 local function work(name, params, tasks, ctx, how)
   local items = {}
-  local task = source[name][how or "make"](params, ctx or context(), function(v, n)
-    items[#items + 1] = how and { v, n } or v
+  local task = source[name][how or "make"](params, ctx or context(), function(v)
+    items[#items + 1] = v
   end)
   for _, t in ipairs(tasks) do task(t) end
   return items
