@@ -3,8 +3,8 @@
 -- SPDX-License-Identifier: MIT
 --
 -- fake(options) -> engine for flow objects: f.engine = fake()
---   options.die(name, n) -> true to kill that worker now: it is about to commit, or
---                           has just leased or committed, and has n leases
+--   options.die(name, n) -> true to kill that worker now: it is about to commit or to
+--                           sleep, or has just leased or committed, and has n leases
 --   options.cpus            3
 --   options.clock           where its clock begins, in seconds; 0
 --   engine.interrupt(name)  sends the owner a signal
@@ -229,7 +229,7 @@ local function link_class(s)
       table.remove(self.cells, 1)
       cell[3] = cell[3] + 1
       list.n, self.leased, p.lease = list.n + 1, self.leased + 1, p.lease + 1
-      list[list.n] = cell[1]
+      list[list.n] = copy(cell[1], "lease", {})     -- it may come to another after this one
       p.leases[p.lease] = { link = self, cell = cell, kept = false }
       cell = goes_along(cell, self.cells[1])
     until list.n == max or not cell
@@ -409,12 +409,8 @@ local function fake(options)
       return s.clock
     end,
     sleep = function(seconds)
+      s.maybe_die()
       s.wait(function() return false end, s.clock + seconds)
-    end,
-    words = function(n)
-      local list = {}
-      for i = 1, n do list[i] = 0 end
-      return list
     end,
     signal = function(name, f) s.current.handlers[name] = f end,
     interrupt = function(name) table.insert(s.main.signals, name) end,
