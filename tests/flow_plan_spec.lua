@@ -274,11 +274,12 @@ describe("a region of trains", function()
                                        inbox_of(p, "count").expects[window.first] })
   end)
 
-  it("knows where an item stood in its train, where trains are divided", function()
+  it("knows who divides trains, and so must say where in them items stood", function()
     local function positions(text) return which(planned(text), function(s) return s.positions end) end
     assert.equal("", positions "gen -> a*2 => b -> null")
-    assert.equal("gen a b", positions "gen -> a@key*2 => b -> null")
-    assert.equal("gen a b c", positions "gen -> (a & b) => c -> null")
+    assert.equal("gen", positions "gen -> a@key*2 => b -> null")
+    assert.equal("a", positions "gen -> a -> (b & c) => d -> null")
+    assert.equal("a", positions "gen -> a => b -> null; a !> c -> b")
   end)
 
   it("asks those for credits who read in order, each of their links", function()

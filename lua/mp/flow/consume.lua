@@ -1,66 +1,25 @@
--- consume: how a worker takes its input: one by one, in trains, in order.
+-- consume: how a worker takes its input: one by one, or in trains (trains.lua).
 -- SPDX-License-Identifier: MIT
 --
 -- Items are leased, worked through, and finished in the commit of their results.
 -- An item that was leased before comes alone (the link sees to that), so what takes
 -- a worker down is found at its second try at the latest, and costs no other item.
 
+local blame = require "mp.flow.blame"
 local board = require "mp.flow.board"
 local emit = require "mp.flow.emit"
-local guard = require "mp.flow.guard"
+local intake = require "mp.flow.intake"
 local order = require "mp.flow.order"
-local show = require "mp.flow.show"
 local train = require "mp.flow.train"
+local trains = require "mp.flow.trains"
 
 local consume = {}
 
-local QUICK <const>, SLOW <const> = 0.002, 0.010   -- seconds for a batch
 local HOLD <const> = 0.010                          -- seconds that items are held
 local LEAST_TASKS <const>, MOST_TASKS <const> = 0.010, 0.500   -- the same, of tasks
 local MOST_KEYS <const> = 200000                    -- added up before they are sent
-local IDLE <const> = 1                              -- seconds until a worker too many ends
-
--- an item that took workers down ------------------------------------------------------------
-
-local function why_failed(self, first, deaths)
-  local late = false
-  for i = 1, self.stage.workers do
-    late = late or self.board[board.line(self.stage, i) + board.LATE] == first
-  end
-  if late then
-    return ("took longer than timeout=%gs (%d tries)"):format(self.stage.timeout, deaths)
-  end
-  return ("took %d workers down"):format(deaths)
-end
-
-local function give_up(self, v, first)
-  local e = { flow_error = true, message = why_failed(self, first, self.deaths) }
-  self.current, self.at = v, 1
-  guard.failed(self, self.stage.chain[1], v, e, self.deaths)
-end
-
-local function value_of(self, v) return self.stage.tagged and v[5] or v end
-
--- Tells the owner; true if the item shall not be tried again.
-local function again(self, list)
-  self.deaths = list.tries - 1
-  self.control:put { kind = "again", index = self.stage.index, worker = self.index, first = list.first,
-                     deaths = self.deaths, item = not self.stage.tasks and show.item(value_of(self, list[1])) or nil }
-  return self.deaths >= math.max(1, self.stage.restarts)
-end
 
 -- one by one -----------------------------------------------------------------------------------
-
-local function work_on(self, v)
-  self.current = v
-  if self.stage.timeout then
-    self.board[self.line + board.BEGAN] = math.floor(self.time() * 1e9)
-    local r = self.head.item(v)
-    self.board[self.line + board.BEGAN] = 0
-    return r
-  end
-  return self.head.item(v)
-end
 
 -- Works through a list; "enough" when the stage needs no more.
 local function work(self, list)
@@ -70,12 +29,15 @@ local function work(self, list)
     local v = list[i]
     self.i, self.current, self.gone = i, v, self.counts_all and self.gone or 0
     local r
-    if timed then r = work_on(self, v) else r = item(v) end
+    if timed then r = intake.timed(self, v) else r = item(v) end
     if self.open_item then
       self.open_item = nil
       self.ledger:note("open", nil)
     end
-    if r == "enough" then return r end
+    if r == "enough" then
+      self:log_to(i)
+      return r
+    end
     if o.waiting >= half and i < list.n then
       self:log_to(i)
       self:commit_to(i)
@@ -93,22 +55,6 @@ local function count_taken(self, list)
   self:count("TAKEN", n)
 end
 
-local function note_lease(self, list)
-  self.board[self.line + board.FIRST] = list.first or 0
-  if list.n ~= self.has then
-    self.has = list.n
-    self.board[self.line + board.HAS] = list.n
-  end
-end
-
--- Until when to wait for input, nil: for ever.
-local function patience(self, held)
-  if held > 0 then return 0 end
-  local due = self:due()
-  if due then return math.max(0, due - self.time()) end
-  if self.elastic then return IDLE end
-end
-
 -- The state, or what producers add up, changes less often than items come. For
 -- tasks the time grows: who is killed often has little to do again.
 local function may_hold(self, held, since)
@@ -121,37 +67,42 @@ local function may_hold(self, held, since)
   return false
 end
 
-local function nothing_came(self, why)
-  if why == "closed" then return "closed" end
-  if why ~= "timeout" then error("lease: " .. tostring(why), 0) end
-  if self:due() or not self.elastic then return nil end
-  self.retired = true
-  return "closed"
+-- An item that took workers down, or was the only one of a worker that died.
+local function suspect(self, list)
+  local stage, v = self.stage, list[1]
+  self.telling = stage.tasks and #stage.chain > 1
+  local over = blame.again(self, not stage.tasks and v or nil, list.first, list.tries - 1)
+  local r
+  if over then blame.give_up(self, v, list.first, self.deaths) else r = self.work(self, list) end
+  self.telling = false
+  return r
 end
 
 -- One turn: what was leased; how it went.
 local function turn(self, list)
   local started = self.time()
-  emit.to = self.head.emits
-  note_lease(self, list)
+  emit.to, self.at = self.head.emits, 1
+  intake.show(self, list.first, list.n, (list.tries or 1) - 1)
   local r
-  if list.tries and again(self, list) then
-    give_up(self, list[1], list.first)
-  else
-    r = self.work(self, list)
-  end
+  if list.tries then r = suspect(self, list) else r = self.work(self, list) end
   self.deaths, self.current, self.list = 0, nil, nil
   count_taken(self, list)
-  local took = self.time() - started
-  self.words[board.BUSY] = self.words[board.BUSY] + took * 1e9
-  return r, took
+  return r, intake.busy(self, started)
 end
 
 -- How many to lease next: more while they are quick.
 local function next_size(max, most, n, took)
-  if took < QUICK and n == max then return math.min(max * 2, most) end
-  if took > SLOW then return math.max(1, max // 2) end
+  if took < intake.QUICK and n == max then return math.min(max * 2, most) end
+  if took > intake.SLOW then return math.max(1, max // 2) end
   return max
+end
+
+-- What was done goes on first: another death shall not be blamed on it.
+local function commit_before(self, list)
+  self.core.keep(list.lease, list.n)
+  local ok = self:commit()
+  self.core.claim(list.lease, list.n)
+  return ok
 end
 
 -- Until the input ends; false when nobody takes the results any more.
@@ -161,22 +112,23 @@ local function one_by_one(self, link)
   local max = auto and 1 or stage.limit
   while true do
     if self.trains and held == 0 then self.trains:ready() end
-    local list, why = link:lease(max, patience(self, held))
+    local list, why = link:lease(max, held > 0 and 0 or intake.patience(self))
     if stage.tasks and board.stopped(self.board) then
       self.core.release()
       list, why = nil, "closed"
     end
     if list then
+      if list.tries and held > 0 and not commit_before(self, list) then return false end
       local r, took = turn(self, list)
       held = held + list.n
       self.enough = self.enough or r == "enough"
       if auto then max = next_size(max, stage.limit, list.n, took) end
     end
-    if held > 0 and (not list or self.enough or not may_hold(self, held, since)) then
+    if held > 0 and (not list or list.tries or self.enough or not may_hold(self, held, since)) then
       if not self:commit() then return false end
       held, since = 0, self.time()
     elseif not list then
-      local what = nothing_came(self, why)
+      local what = intake.nothing(self, why)
       if what then return what == "closed" end
     end
     if held == 0 then
@@ -187,184 +139,6 @@ local function one_by_one(self, link)
       self:commit()
       return true
     end
-  end
-end
-
--- trains --------------------------------------------------------------------------------------
-
--- A train through a stage that hands on what it makes of it.
-local function pass_train(self, t, weight)
-  local item, o, positions = self.head.item, self.outlet, t[4]
-  if self.hands_on then o:begin(t[1], weight) end
-  for i = 5, t.n do
-    self.current, o.pos = t[i], positions and positions[i - 4] or i - 4
-    local r
-    if self.stage.timeout then r = work_on(self, t[i]) else r = item(t[i]) end
-    if r == "enough" then
-      self.enough = true
-      break
-    end
-  end
-  if self.hands_on then o:close(t[3] % train.BRANCH) end
-  self:count("TAKEN", t.n - 4)
-end
-
--- A train whose item took workers down: if it has several, each goes again in a
--- train of its own, which is a part of this one.
-local function shatter(self, list)
-  local t = list[1]
-  if t.n <= 5 then return false end
-  local parts, n = { n = t.n - 4 }, t.n - 4
-  for i = 1, n do
-    parts[i] = { t[1], t[2] / n, t[3], { t[4] and t[4][i] or i }, t[i + 4], n = 5 }
-  end
-  self.core.commit(self.link, parts)
-  return true
-end
-
-local function trains_as_they_come(self, list)
-  for i = 1, list.n do pass_train(self, list[i], list[i][2]) end
-end
-
-local function give_up_train(self, list)
-  local t = list[1]
-  if self.hands_on then self.outlet:begin(t[1], t[2]) end
-  self.outlet.pos = t[4] and t[4][1] or 1
-  if t.n > 4 then give_up(self, t[5], list.first) end
-  if self.hands_on then self.outlet:close(t[3] % train.BRANCH) end
-end
-
-local function in_trains(self, link)
-  local max = 1
-  while true do
-    local list, why = link:lease(max, patience(self, 0))
-    if list then
-      local started = self.time()
-      emit.to = self.head.emits
-      note_lease(self, list)
-      local over = list.tries and again(self, list)
-      if list.tries and shatter(self, list) then
-        list.n = 0
-      elseif over then
-        give_up_train(self, list)
-      else
-        trains_as_they_come(self, list)
-      end
-      self.current, self.deaths = nil, 0
-      local took = self.time() - started
-      self.words[board.BUSY] = self.words[board.BUSY] + took * 1e9
-      if not self:commit() then return false end
-      if self.enough then return true end
-      if took < QUICK and list.n == max then max = math.min(max * 2, 16) elseif took > SLOW then max = 1 end
-    else
-      local what = nothing_came(self, why)
-      if what then return what == "closed" end
-    end
-    if not self:tick() then return false end
-  end
-end
-
--- in order ----------------------------------------------------------------------------------------
-
-local function runs(leases, f)
-  local i = 1
-  while i <= #leases do
-    local j = i
-    while leases[j + 1] == leases[j] + 1 do j = j + 1 end
-    f(leases[i], j - i + 1)
-    i = j + 1
-  end
-end
-
--- One credit for a train, or for a task of a source that is cut into tasks.
-local function give_credit(self, t)
-  local inbox = self.stage.inbox
-  local from = inbox.origin_of[train.origin(t[1])]
-  if from.tasks and t[3] % train.BRANCH ~= train.LAST then return end
-  local link = inbox.credits[from.first][inbox.links > 1 and self.index or 1]
-  local list = self.returns[link] or { n = 0 }
-  list.n = list.n + 1
-  list[list.n] = true
-  self.returns[link] = list
-end
-
-local function end_window(self)
-  local op = self.head
-  emit.to, self.current = op.emits, nil
-  if op.finish then op.finish(0, function() end) end
-  if op.state then op.state.reset() end
-  if self.ledger then self.ledger:refresh() end
-end
-
--- What is in line now: trains, and all of their leases that are not of this list.
-local function in_line(self, list)
-  local o, batch, used = self.order, {}, {}
-  for i = 1, list.n do o:put(list[i], list.lease + i - 1) end
-  local t, leases = o:next()
-  while t do
-    batch[#batch + 1] = { t, leases }
-    for _, lease in ipairs(leases) do used[lease] = true end
-    t, leases = o:next()
-  end
-  local rest = {}
-  for lease = list.lease, list.lease + list.n - 1 do
-    if not used[lease] then rest[#rest + 1] = lease end
-  end
-  runs(rest, self.core.keep)
-  return batch
-end
-
--- The trains behind the i-th wait for a later commit.
-local function set_aside(self, batch, i, first)
-  for k = i + 1, #batch do
-    for _, lease in ipairs(batch[k][2]) do
-      if lease >= first then self.core.keep(lease, 1) end
-    end
-  end
-end
-
-local function deliver(self, batch, first)
-  local windowed, o = self.stage.windowed, self.outlet
-  local all_aside = false
-  for i, entry in ipairs(batch) do
-    local t, leases = entry[1], entry[2]
-    for _, lease in ipairs(leases) do
-      if all_aside or lease < first then self.core.claim(lease, 1) end
-    end
-    pass_train(self, t, self.order.expects[train.origin(t[1])])
-    if self.ledger then self.ledger:took(t, 5, t.n) end
-    give_credit(self, t)
-    local mark = windowed and t[3] % train.BRANCH == train.MARK
-    if mark then end_window(self) end
-    if mark or o.waiting >= self.half and i < #batch then
-      if not all_aside then set_aside(self, batch, i, first) end
-      all_aside = true
-      if not self:commit(mark and train.MARK or 0) then return false end
-      if self.trains then self.trains:ready() end
-    end
-    if self.enough then return true end
-  end
-  return self:commit()
-end
-
-local function in_order(self, link)
-  while true do
-    if self.trains then self.trains:ready() end
-    local list, why = link:lease(64, patience(self, 0))
-    if list then
-      local started = self.time()
-      emit.to = self.head.emits
-      note_lease(self, list)
-      if list.tries then again(self, list) end
-      if not deliver(self, in_line(self, list), list.lease) then return false end
-      self.current = nil
-      self.words[board.BUSY] = self.words[board.BUSY] + (self.time() - started) * 1e9
-      if self.enough then return true end
-    else
-      local what = nothing_came(self, why)
-      if what then return what == "closed" end
-    end
-    if not self:tick() then return false end
   end
 end
 
@@ -384,23 +158,27 @@ function consume.replay(self, items)
   for i = 1, items.n do take(items[i]) end
 end
 
--- An item that was being emitted in several commits when its worker died.
+-- An item that was being emitted in several commits when its worker died: what has
+-- gone is not sent again.
 local function resume(self, open)
-  local v, gone, deaths = open[1], open[2], open[3] + 1
-  self.open_item, self.deaths, self.skip = { v, gone, deaths }, deaths, gone
+  local v, gone, deaths, first = open[1], open[2], open[3] + 1, open[4]
+  local tasks = self.stage.tasks
+  self.open_item = { v, gone, deaths, first }
   self.ledger:note("open", self.open_item)
-  self:commit()
-  emit.to = self.head.emits
-  if deaths >= math.max(1, self.stage.restarts) then
-    self.skip, self.open_item = 0, nil
-    give_up(self, v, 0)
+  if not self:commit() then return false end
+  intake.show(self, first, 1, deaths)
+  emit.to, self.at = self.head.emits, 1
+  if blame.again(self, not tasks and v or nil, first, deaths) then
+    self.open_item = nil
     self.ledger:note("open", nil)
+    blame.give_up(self, v, first, deaths)
   else
-    self.counts_all, self.gone = true, gone
-    work(self, { v, n = 1 })
-    self.counts_all = nil
+    self.counts_all, self.gone, self.skip = true, gone, gone
+    self.telling = tasks and #self.stage.chain > 1
+    work(self, { v, n = 1, first = first })
+    self.counts_all, self.telling, self.skip = nil, false, 0
   end
-  self.deaths, self.current, self.list, self.skip = 0, nil, nil, 0
+  self.deaths, self.current, self.list = 0, nil, nil
   return self:commit()
 end
 
@@ -412,7 +190,7 @@ local function source_item(self)
   local item = (blocks and def.blocks or def.make)(params, s.ctx, s.out)
   if not self.trains then return item end
   return function(task)
-    self.trains:begin_task(task)
+    self.trains:begin_task(task, self.counts_all)
     item(task)
     self.trains:end_task()
   end
@@ -431,7 +209,8 @@ local function bounds(self)
     end
   end
   self.limit, self.half, self.most_waiting, self.patient = most, most / 2, most / 2, LEAST_TASKS
-  self.holds = all_added or self.ops[1] and self.ops[1].state and #self.stage.outboxes <= 1 or false
+  self.holds = self.stage.restarts > 1
+    and (all_added or self.ops[1] and self.ops[1].state and #self.stage.outboxes <= 1) or false
   self.most_held = self.stage.inbox and not self.stage.tasks and math.max(1, self.stage.inbox.cap // 2) or 1
 end
 
@@ -448,7 +227,8 @@ function consume.run(self, notes)
   bounds(self)
   if stage.fragile then self:flow_freely(1) end
   if notes.open and not resume(self, notes.open) then return end
-  local take = stage.ordered and in_order or stage.tagged and in_trains or one_by_one
+  if notes.apart and not trains.resume(self, notes.apart) then return end
+  local take = stage.ordered and trains.in_order or stage.tagged and trains.as_they_come or one_by_one
   if take(self, link) then self:end_of_input() end
   self:commit()
   if self.retired then self:leave_nothing() end

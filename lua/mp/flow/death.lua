@@ -8,6 +8,7 @@ local show = require "mp.flow.show"
 local death = {}
 
 local SIGPIPE <const> = 13
+local MOST_TOLD <const> = 64     -- deaths of which it is not known yet what was being done
 local FRUITLESS <const> = 10     -- deaths in a row in which nothing was done, times restarts
 
 function death.who(at, p)
@@ -48,31 +49,63 @@ function death.fatal(self, at, exitcode)
   return state_lost(self, at) or fruitless(self, at)
 end
 
--- What it was doing is known when its item comes to another worker.
+-- What a worker was doing when it died is known when its item comes to another one;
+-- which of the two the owner hears of first, nobody knows.
+
+local function remember(stage, name, what)
+  local list = stage[name] or {}
+  stage[name] = list
+  list[#list + 1] = what
+  if #list > MOST_TOLD then table.remove(list, 1) end
+end
+
+local function find(list, first, deaths)
+  for i = #(list or {}), 1, -1 do
+    if list[i].first == first and list[i].deaths == deaths then return table.remove(list, i) end
+  end
+end
+
+local function say(self, stage, dead, message)
+  stage.at_last = stage.at_last or {}
+  stage.at_last[message.first] = dead.inner
+  local what = ""
+  if message.item and stage.tagged then what = " on item " .. message.item
+  elseif message.item then what = (" on item #%d %s"):format(message.first, message.item)
+  elseif dead.inner then what = (" in %s on item %s"):format(dead.inner.stage, dead.inner.item) end
+  self.say(("%s%s%s"):format(dead.text, what, message.apart and ": replaced"
+    or (", try %d/%d"):format(message.deaths, math.max(1, stage.restarts))))
+end
+
+-- A worker has died.
 function death.tell(self, at, p)
   local stage = at.stage
   local line = board.line(stage, at.index)
-  local first, has = self.board[line + board.FIRST], self.board[line + board.HAS]
-  stage.dead = stage.dead or {}
-  table.insert(stage.dead, { text = death.who(at, p), first = first, has = has })
-  if #stage.dead > 64 then table.remove(stage.dead, 1) end
-  if has ~= 1 then self.say(("%s: replaced"):format(death.who(at, p))) end
-end
-
-local function last_dead(stage, first)
-  local dead = stage.dead or {}
-  for i = #dead, 1, -1 do
-    if dead[i].has == 1 and dead[i].first == first then return table.remove(dead, i).text end
-  end
+  local function word(name) return self.board[line + board[name]] end
+  local dead = { text = death.who(at, p), first = word "FIRST", deaths = word "TRY" + 1, inner = at.inner }
+  if word "HAS" ~= 1 then return self.say(dead.text .. ": replaced") end
+  local message = find(stage.asked, dead.first, dead.deaths)
+  if message then say(self, stage, dead, message) else remember(stage, "dead", dead) end
 end
 
 -- An item that was in work when its worker died has come to another.
 function death.again(self, message)
   local stage = self.stages[message.index]
-  local text = last_dead(stage, message.first)
-  if not text then return end
-  self.say(("%s on item #%d%s, try %d/%d"):format(text, message.first,
-    message.item and " " .. message.item or "", message.deaths, stage.restarts))
+  local dead = find(stage.dead, message.first, message.deaths)
+  if dead then say(self, stage, dead, message) else remember(stage, "asked", message) end
+end
+
+-- A worker at something that took one down says what it is about to do inside.
+function death.at(self, message)
+  local p = self.stages[message.index].indexes[message.worker]
+  local at = self.live[p]
+  if at then at.inner = { stage = message.stage, item = message.item } end
+end
+
+-- An error of which only the owner knows to which item inside it belongs.
+function death.blame(self, message)
+  local stage = self.stages[message.index]
+  local inner = message.first and stage.at_last and stage.at_last[message.first]
+  if inner then message.stage, message.item = inner.stage, inner.item end
 end
 
 return death

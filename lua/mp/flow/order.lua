@@ -6,21 +6,20 @@
 --   windowed   a MARK counts only when every origin has sent it; what an origin
 --              sends behind its mark waits until then
 -- o:put(train, lease)      lease: its number, for the worker
--- o:next() -> train, leases | nil     whole and next in line; its parts merged.
---                          A train whose flag is MARK comes once for all origins
+-- o:ready() -> whether a whole train is next in line; then
+--   o:next_leases()        its leases
+--   o:next() -> train, leases     takes it; its parts merged. A train whose flag is
+--                          MARK comes once for all origins
 -- o:state() -> state       how far it is, for the ledger; not what waits
--- o:kept() -> number of trains that wait
 
 local train = require "mp.flow.train"
 
-local ENOUGH <const> = 1e-9
-
-local order = {}
+local order = { ENOUGH = 1e-12 }       -- what may be missing from a sum of weights
 order.__index = order
 
 function order.new(expects, windowed, merge)
   local self = setmetatable({ expects = expects, windowed = windowed, waiting = {}, line = {},
-    after = {}, stopped = {}, nstopped = 0, origins = 0, ready = {}, n = 0,
+    stopped = {}, nstopped = 0, origins = 0, at_hand = {},
     merge = merge or train.merged }, order)
   for origin in pairs(expects) do
     self.line[origin] = train.first(origin)
@@ -31,7 +30,7 @@ end
 
 local function whole(self, id)
   local w = self.waiting[id]
-  return w and w.weight >= self.expects[train.origin(id)] - ENOUGH
+  return w and w.weight >= self.expects[train.origin(id)] - order.ENOUGH
 end
 
 function order:put(t, lease)
@@ -43,16 +42,15 @@ function order:put(t, lease)
   end
   w[#w + 1], w.weight = t, w.weight + t[2]
   w.leases[#w.leases + 1] = lease
-  self.n = self.n + 1
   local origin = train.origin(id)
-  if self.line[origin] == id and whole(self, id) then self.ready[#self.ready + 1] = origin end
+  if self.line[origin] == id and whole(self, id) then self.at_hand[#self.at_hand + 1] = origin end
 end
 
 -- All have come to the end of the window.
 local function align(self)
   for origin in pairs(self.stopped) do
     self.stopped[origin] = nil
-    if whole(self, self.line[origin]) then self.ready[#self.ready + 1] = origin end
+    if whole(self, self.line[origin]) then self.at_hand[#self.at_hand + 1] = origin end
   end
   self.nstopped = 0
 end
@@ -61,30 +59,35 @@ local function take(self, origin)
   local id = self.line[origin]
   local w = self.waiting[id]
   self.waiting[id] = nil
-  self.n = self.n - #w
   local flag = w[1][3]
   self.line[origin] = train.following(id, flag)
   return w, flag
 end
 
-function order:next()
-  while #self.ready > 0 do
-    local origin = self.ready[#self.ready]
-    if self.stopped[origin] or not whole(self, self.line[origin]) then
-      table.remove(self.ready)
-    else
-      local w, flag = take(self, origin)
-      local t = self.merge(w)
-      if self.windowed and flag & 15 == train.MARK then
-        self.stopped[origin], self.nstopped = true, self.nstopped + 1
-        if self.nstopped == self.origins then align(self) else t[3] = 0 end
-      end
-      return t, w.leases
-    end
+-- The origin whose train is next.
+local function first_ready(self)
+  local ready = self.at_hand
+  while #ready > 0 do
+    local origin = ready[#ready]
+    if not self.stopped[origin] and whole(self, self.line[origin]) then return origin end
+    ready[#ready] = nil
   end
 end
 
-function order:kept() return self.n end
+function order:ready() return first_ready(self) ~= nil end
+
+function order:next_leases() return self.waiting[self.line[first_ready(self)]].leases end
+
+function order:next()
+  local origin = first_ready(self)
+  local w, flag = take(self, origin)
+  local t = self.merge(w)
+  if self.windowed and flag & 15 == train.MARK then
+    self.stopped[origin], self.nstopped = true, self.nstopped + 1
+    if self.nstopped == self.origins then align(self) else t[3] = 0 end
+  end
+  return t, w.leases
+end
 
 -- How far it is, as a state for the ledger.
 function order:state()

@@ -50,17 +50,15 @@ end
 local function begin(self)
   if not self.tasks then pay(self) end
   self.open, self.n, self.trains = true, 0, self.trains + 1
-  self.outlet.pos = 0
   self.outlet:begin(self.id, 1)
 end
 
 -- push, with trains around what is pushed.
 function origin:wrap(push)
-  local o = self.outlet
   return function(v, label)
     if self.open and self.tasks and self.n >= self.size then self:finish(0) end
     if not self.open then begin(self) end
-    self.n, o.pos = self.n + 1, o.pos + 1
+    self.n = self.n + 1
     push(v, label)
   end
 end
@@ -72,8 +70,9 @@ function origin:finish(flag)
 end
 
 -- Before a commit; flag MARK: a window ends here, with an empty train if need be.
+-- (A task's last train is closed already, but it may give more than a commit takes.)
 function origin:close(flag)
-  if self.tasks or not self.open and flag == 0 then return end
+  if not self.open and flag == 0 then return end
   if not self.open then begin(self) end
   self:finish(flag)
   if self.worker.ledger then self.worker.ledger:note("train", self.id) end
@@ -83,10 +82,11 @@ function origin:sent()
   if self.paid then self.credit, self.paid = nil, nil end
 end
 
--- One task, from its first item to the train that is its last.
-function origin:begin_task(task)
+-- One task, from its first item to the train that is its last; `again`: from where
+-- the last commit of a worker that died had come to.
+function origin:begin_task(task, again)
   self.trains = 0
-  self.id = train.first(self.worker.stage.first, task.number - 1)
+  if not again then self.id = train.first(self.worker.stage.first, task.number - 1) end
 end
 
 function origin:end_task()

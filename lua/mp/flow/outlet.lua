@@ -4,9 +4,10 @@
 -- outlet(stage, core) -> o, for all that a stage feeds:
 --   push(v, label)     routes a result as the notation says
 --   fail(v)            routes what `!>` gets
---   begin(id, weight), close(flag)     a train begins, ends: what is pushed between
---                      goes into it, where its target reads trains
---   pos                where the item that is worked on stood in the train that began
+--   begin(id, weight, placed), close(flag)     a train begins, ends: what is pushed
+--                      between goes into it, where its target reads trains. placed: it
+--                      is a part of one, and results stand where their items stood:
+--   place(at), place(nil, from)     at a place; behind one another, from a place on
 --   load(args) -> n    puts link, list, link, list, … into args for a commit
 --   sent()             after the commit: all lists are empty again
 --   shut() -> boolean  after a commit that found a link closed: forgets those links;
@@ -110,12 +111,13 @@ end
 -- Into trains; a link gets a part of every train, be it empty.
 local function tagged(o, inbox, share, positions, branch)
   local self = sender(o, inbox)
-  local open, links = {}, inbox.links
+  local open, links, places = {}, inbox.links, false
   local route = links > 1 and router(o, inbox)
 
-  function self.begin(id, weight)
+  function self.begin(id, weight, placed)
+    places = positions or placed
     for i = 1, links do
-      open[i] = { id, weight / (share * links), 0, positions and {} or false, n = 4 }
+      open[i] = { id, weight / (share * links), 0, places and {} or false, n = 4 }
     end
   end
 
@@ -123,7 +125,7 @@ local function tagged(o, inbox, share, positions, branch)
     local part = open[route and route(v) or 1]
     local n = part.n + 1
     part.n, part[n] = n, v
-    if positions then part[4][n - 4] = o.pos end
+    if places then part[4][n - 4] = o.pos end
   end
 
   function self.close(flag)
@@ -223,10 +225,12 @@ function compile(o, outlet) return kinds[outlet.kind](o, outlet) end
 local Outlet = {}
 Outlet.__index = Outlet
 
-function Outlet:begin(id, weight)
-  self.dealt = nil
-  for _, s in ipairs(self.tagged) do s.begin(id, weight) end
+function Outlet:begin(id, weight, placed)
+  self.dealt, self.pos, self.counting = nil, 0, not placed
+  for _, s in ipairs(self.tagged) do s.begin(id, weight, placed) end
 end
+
+function Outlet:place(at, from) self.pos, self.counting = at or from, not at end
 
 function Outlet:close(flag)
   for _, s in ipairs(self.tagged) do s.close(flag) end
@@ -264,7 +268,7 @@ end
 -- Where all results go into one inbox: what takes them, true if one more waits then;
 -- and where to count them.
 function Outlet:single()
-  if #self.counted > 1 or not self.straight then return nil end
+  if #self.counted > 1 or #self.tagged > 0 or not self.straight then return nil end
   return self.straight.push, self.counted[1]
 end
 
@@ -287,6 +291,15 @@ function Outlet:dropped()
   return n
 end
 
+-- A whole train's results stand one behind the other; those of a part of one where
+-- the item that they come from stood.
+local function placing(o, push)
+  return function(v, label)
+    if o.counting then o.pos = o.pos + 1 end
+    push(v, label)
+  end
+end
+
 return function(stage)
   local o = setmetatable({ waiting = 0, by_inbox = {}, senders = {},
     tagged = {}, counted = {}, positions = stage.positions, pos = 0 }, Outlet)
@@ -300,5 +313,8 @@ return function(stage)
   o.push = stage.out and compile(o, stage.out) or nothing
   o.straight = stage.out and stage.out.kind == "to" and o.by_inbox[stage.out.inbox]
   o.fail = stage.err and compile(o, stage.err) or nil
+  if #o.tagged > 0 then
+    o.push, o.fail = placing(o, o.push), o.fail and placing(o, o.fail)
+  end
   return o
 end

@@ -7,6 +7,7 @@
 -- gives those behind the mark once more, unheard.
 
 local board = require "mp.flow.board"
+local intake = require "mp.flow.intake"
 
 local produce = {}
 
@@ -27,14 +28,16 @@ local function go_on(self, how, kept)
   self.skip = how == "count" and gone or behind
 end
 
--- Notes in each commit how far it has gone.
+-- Notes in each commit how far it has gone. It has done something then, should it die.
 local function remember(self)
   local commit = self.commit
   function self.commit(_, flag)
     if self.ledger then
       self.ledger:note("source", { self.gone, self.mark, self.gone - (self.marked_at or 0) })
     end
-    return commit(self, flag)
+    local ok = commit(self, flag)
+    intake.show(self, 0, self.gone + 2, 0)
+    return ok
   end
 end
 

@@ -124,6 +124,7 @@ end
 -- processes ------------------------------------------------------------------------
 
 local function start(self, stage, index)
+  board.open(self.board, board.line(stage, index))
   local p = self.Process {
     target = worker.main, args = { self, stage, index },
     name = ("%s[%d]"):format(stage.label, index),
@@ -238,6 +239,7 @@ end
 local handle = {}
 
 function handle.error(self, message)
+  death.blame(self, message)
   self.report = self.report or failure(message)
 end
 
@@ -250,6 +252,7 @@ function handle.stop(self, message)
 end
 
 function handle.again(self, message) death.again(self, message) end
+function handle.at(self, message) death.at(self, message) end
 
 function handle.done(self, message)
   local stage = self.stages[message.index]

@@ -6,6 +6,7 @@
 -- and produce's matter. A worker says how it ended in its last message on the
 -- control link, { kind = "done" | "error", … }; one that ends without died.
 
+local blame = require "mp.flow.blame"
 local board = require "mp.flow.board"
 local consume = require "mp.flow.consume"
 local context = require "mp.flow.context"
@@ -52,7 +53,6 @@ end
 -- The stage was worked on before: the counts go on.
 function Worker:open_board()
   for word = 1, board.BLOCKED do self.words[word] = self.board[self.line + word] end
-  for _, word in ipairs { "BEGAN", "FIRST", "HAS" } do self.board[self.line + board[word]] = 0 end
 end
 
 -- stages --------------------------------------------------------------------------------
@@ -63,6 +63,7 @@ local function exit(self)
   local o, trains, given = self.outlet, self.trains, 0
   local push, count
   if not trains then push, count = o:single() end
+  if trains and o.fail then o.fail = trains:wrap(o.fail) end
   push = push or trains and trains:wrap(o.push) or o.push
 
   -- How many have gone this way, since the last time that somebody asked.
@@ -89,12 +90,13 @@ end
 
 -- The way into a stage behind the first: keeps whose turn it is, for `emit` and
 -- for reports.
-local function entrance(self, at, op)
+local function entrance(self, at, node, op)
   local item, emits, inner = op.item, op.emits, self.inner
   inner[at] = 0
   if at == 2 and self.stage.tasks then
     return function(v)          -- behind a source that emits nothing of its own
       inner[2] = inner[2] + 1
+      if self.telling then blame.at(self, node, v) end
       self.at, self.current, emit.to = 2, v, emits
       item(v)
       self.at = 1
@@ -102,6 +104,7 @@ local function entrance(self, at, op)
   end
   return function(v)
     inner[at] = inner[at] + 1
+    if self.telling then blame.at(self, node, v) end
     local was, item_was, to = self.at, self.current, emit.to
     self.at, self.current, emit.to = at, v, emits
     item(v)
@@ -145,7 +148,7 @@ local function build(self)
       self.at = at
       local op = make_op(self, at, node, ctx, out)
       self.ops[at] = op
-      if at > 1 then out = entrance(self, at, op) end
+      if at > 1 then out = entrance(self, at, node, op) end
     end
   end
   self.at = 1
@@ -216,14 +219,15 @@ function Worker:commit(flag)
 end
 
 -- An item gives more than a link holds: what it has given so far goes on, and the
--- ledger keeps the item and how much that was. Items behind it stay leased.
+-- ledger keeps the item and how much that was. Items behind it stay leased. (Not
+-- where there is a state: that knows of no half an item.)
 function Worker:overflow()
   local list, i = self.list, self.i
-  if not self.ledger or not list then return end
+  if not self.ledger or not list or self.remembers then return end
   if self.open_item then
-    self.open_item = { self.open_item[1], self.gone, self.open_item[3] }
+    self.open_item = { self.open_item[1], self.gone, self.open_item[3], self.open_item[4] }
   else
-    self.open_item = { list[i], self.gone, self.deaths }
+    self.open_item = { list[i], self.gone, self.deaths, list.first and list.first + i - 1 or 0 }
   end
   self.ledger:note("open", self.open_item)
   self:commit_to(i)
@@ -235,6 +239,7 @@ function Worker:commit_to(i)
   if list.lease and i < list.n then self.core.keep(list.lease + i, list.n - i) end
   if not self:commit() then error(closed, 0) end
   if list.lease and i < list.n then self.core.claim(list.lease + i, list.n - i) end
+  if self.trains then self.trains:ready() end
 end
 
 Worker.full = Worker.overflow
@@ -404,7 +409,7 @@ function Worker:report(e)
   if node.role == "source" or self.source and self.at == 1 then item = nil end
   if blamed ~= nil then item = blamed end
   return { kind = "error", stage = label or node.id, message = e.message, traceback = e.traceback,
-           item = item ~= nil and show.item(item) or nil }
+           first = e.first, item = item ~= nil and show.item(item) or nil }
 end
 
 function Worker:tell(message)
@@ -418,6 +423,7 @@ local function open_ledger(self)
   local states, head = {}, nil
   for at, op in pairs(self.ops) do
     states[at] = op.state
+    self.remembers = self.remembers or op.state ~= nil
     if at == 1 and op.state then head = 1 end
   end
   if self.order then states[0] = self.order:state() end

@@ -22,7 +22,8 @@
 -- weigh(stages) sets    stage.first      its number as an origin (its workers count on)
 --                       inbox.expects[o] the weight of a whole train of origin o, a link
 --                       stage.credits    { { inbox, link }, … }: whom it asks
---                       stage.positions  trains say where in them an item stood
+--                       stage.positions  it divides trains: they say from here on where
+--                                        in them an item stood
 
 local each_way = require("mp.flow.plan.copy").ways
 
@@ -109,12 +110,12 @@ local function sorted(stages)
 end
 
 local function spread(stages, origin)
-  local share, splits = { [origin] = 1 }, false
+  local share = { [origin] = 1 }
   for _, stage in ipairs(stages) do
     local mine, boxes = share[stage], tagged_boxes(stage)
     for _, inbox in ipairs(mine and (stage == origin or not stage.origin) and boxes or {}) do
       local part = mine / #boxes
-      splits = splits or #boxes > 1 or inbox.links > 1
+      stage.positions = stage.positions or #boxes > 1 or inbox.links > 1
       for o = origin.first, origin.first + (origin.tasks and 0 or origin.workers - 1) do
         inbox.expects[o] = (inbox.expects[o] or 0) + part / inbox.links
         inbox.origin_of[o] = origin
@@ -123,7 +124,6 @@ local function spread(stages, origin)
       share[reader] = (share[reader] or 0) + part
     end
   end
-  for stage in pairs(splits and share or {}) do stage.positions = true end
 end
 
 -- Of whom an origin needs a credit for each train: all that read it in order.
