@@ -115,20 +115,60 @@ describe("mprun ends", function()
 
   it("with 1 when a worker that cannot be replaced dies", function()
     local got = mprun { script [[
-      flow" range(1, 10) -> sort(dies) -> stdout "
-      function dies() os.execute 'kill -9 $PPID' end]] }
+      flow" dies -> stdout "
+      function dies() emit(1) os.execute 'kill -9 $PPID' end]] }
     assert.equal(1, got.status)
-    assert.is_truthy(got.err:find("sort%[1%] pid %d+ killed by SIGKILL: what it had gathered is lost"), got.err)
+    assert.is_truthy(got.err:find("^mprun: dies%[1%] pid %d+ killed by SIGKILL: a source like this cannot be resumed"),
+      got.err)
   end)
 
-  it("with 1 when a stage kills every worker", function()
+  it("with 1 when an item has taken as many workers down as it may, having told each time", function()
     local got = mprun { script [[
-      flow" range(1, 10) -> dies{restarts=2} -> stdout "
-      function dies() os.execute 'kill -9 $PPID' end]] }
+      flow" numbers -> dies{restarts=2, chunk=1} -> stdout "
+      function numbers() for i = 1, 10 do emit("no " .. i) end end
+      function dies(x)
+        if x == "no 4" then os.execute 'kill -9 $PPID' end
+        return x
+      end]] }
     assert.equal(1, got.status)
-    local _, replaced = got.err:gsub("dies%[1%] pid %d+ killed by SIGKILL: replaced", "")
-    assert.equal(2, replaced)
-    assert.is_truthy(got.err:find "dies%[1%] pid %d+ killed by SIGKILL: 3 deaths, restarts=2")
+    assert.equal("no 1\nno 2\nno 3\n", got.out)
+    local told = got.err:gsub("pid %d+", "pid N")
+    assert.equal([[
+dies[1] pid N killed by SIGKILL on item #4 "no 4", try 1/2
+dies[1] pid N killed by SIGKILL on item #4 "no 4", try 2/2
+mprun: dies[1]: error on item "no 4": took 2 workers down
+]], told)
+  end)
+
+  it("with 1 and the item that it was, where stages share their workers", function()
+    local got = mprun { script [[
+      flow" range(1, 1000) -> dies*2 -> stdout "
+      function dies(x)
+        if x == 77 then os.execute 'kill -9 $PPID' end
+        return x
+      end]] }
+    assert.equal(1, got.status)
+    local told = got.err:gsub("pid %d+", "pid N"):gsub("%[%d%]", "[N]")
+    assert.equal([[
+range[N] pid N killed by SIGKILL, try 1/3
+range[N] pid N killed by SIGKILL in dies on item 77, try 2/3
+range[N] pid N killed by SIGKILL in dies on item 77, try 3/3
+mprun: dies[N]: error on item 77: took 3 workers down
+]], told)
+  end)
+
+  it("with 0 when what takes workers down goes its own way", function()
+    local got = mprun { script [[
+      flow" range(1, 20) -> a -> dies*2{timeout=200ms, restarts=1} -> null; dies !> show -> stdout "
+      function a(x) return x end
+      function dies(x)
+        if x == 7 then os.execute 'kill -9 $PPID' elseif x == 13 then mp.sleep(1000) end
+      end
+      function show(e) return ("%d %s %s %d"):format(e.item, e.error, e.stage, e.tries) end]] }
+    local out = lines_of(got.out)
+    table.sort(out)
+    assert.same({ "13 took longer than timeout=0.2s dies 1", "7 took a worker down dies 1" }, out)
+    assert.equal(0, got.status)
   end)
 
   it("having only checked or drawn with --check and --graph text", function()
@@ -136,12 +176,12 @@ describe("mprun ends", function()
     local got = mprun { "--check", path }
     assert.same({ 0, "" }, { got.status, got.out })
     got = mprun { "--graph", "text", path }
-    assert.same({ 0, "range -> print -> null\n" }, { got.status, got.out })
+    assert.same({ 0, "[range -> print -> null]\n[ ]: in the same processes\n" }, { got.status, got.out })
   end)
 
   it("with a summary when it is asked for", function()
     local got = mprun { "--summary", script "flow'range(1, 50) -> tostring*2 -> null'" }
-    assert.is_truthy(got.err:find "tostring +2 +50 +50 ")
+    assert.is_truthy(got.err:find "range +2 .*\n  tostring +50 +50 ")
   end)
 
   it("with what -j and -o say", function()
