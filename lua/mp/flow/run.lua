@@ -213,8 +213,10 @@ local function ended(self, p)
   at.stage.running, at.stage.indexes[at.index] = at.stage.running - 1, nil
   local message = self.done[p.name]
   self.done[p.name] = nil
-  if not message then
-    if not self.report and not self.stopped_source(self, at) then return died(self, p, at) end
+  if not message and self.report then
+    if p.exitcode ~= 0 then death.tell(self, at, p) end
+  elseif not message and not self.stopped_source(self, at) then
+    return died(self, p, at)
   end
   if at.stage.running == 0 then stage_ended(self, at.stage) end
 end
@@ -378,6 +380,17 @@ local function supervise(self)
   end
 end
 
+-- Deaths that the end of the run has overtaken.
+local function tell_the_rest(self)
+  if not self.report then return end
+  for p, at in pairs(self.live) do
+    if not p:is_alive() and not self.done[p.name] then
+      p:join()
+      if p.exitcode ~= 0 then death.tell(self, at, p) end
+    end
+  end
+end
+
 local function catch_signals(self)
   if not self.signal then return end
   self.signal("INT", on_signal(self, "INT"))
@@ -416,6 +429,7 @@ function run.supervise(self)
     end })
     catch_signals(self)
     supervise(self)
+    tell_the_rest(self)
   end)
   end_ports(self)
   if self.watch then self.watch(self.time(), function() return rows(self) end, true) end
