@@ -333,6 +333,14 @@ describe("csv", function()
     end
   end)
 
+  it("reads rows that end anywhere in a block", function()
+    for k = 65520, 65540 do
+      local text = ("x"):rep(k)
+      assert.same({ { a = "\n" .. text .. '"y' }, { a = "1" } }, read('a\n"\n' .. text .. '""y"\r\n1\n'))
+      assert.same({ { a = text .. "y" }, { a = "1" } }, read("a\n" .. text .. "y\r\n1\n"))
+    end
+  end)
+
   it("reads a quoted field of megabytes", function()
     local big = ('line ""quoted""\n'):rep(100000)
     local got = read('a,b\n"' .. big .. '",2\n3,4\n')
@@ -455,7 +463,8 @@ describe("tail", function()
   it("follows a file that is renamed, to its end, and then the new one", function()
     assert.same({ "a", "late", "later", "unfinished", "b", "c" }, (follow {
       adds "a\n", rotates, function() append(path .. ".1", "late\n") end, adds "b\n",
-      function() append(path .. ".1", "later\nunfinished") end, quiet, quiet, adds "c\n", quiet }))
+      function() append(path .. ".1", "later\nunfin") end, function() append(path .. ".1", "ished") end,
+      quiet, quiet, adds "c\n", quiet }))
   end)
 
   it("follows a file that is removed and made again", function()

@@ -106,11 +106,11 @@ local function plain(line, sep, names)
 end
 
 -- A field in quotes, behind the first one -> value, where it ends | nil: it does not
-local function quoted_field(text, from, ended)
+local function quoted_field(text, from)
   local at, doubled = from, false
   while true do
     local quote = find(text, '"', at, true)
-    if not quote or quote == #text and not ended then return nil end
+    if not quote then return nil end
     if byte(text, quote + 1) ~= QUOTE then
       local value = sub(text, from, quote - 1)
       return doubled and value:gsub('""', '"') or value, quote + 1
@@ -128,7 +128,7 @@ function Rows:quoted(names)
     n = n + 1
     local value, stop
     if byte(text, at) == QUOTE then
-      value, stop = quoted_field(text, at + 1, ended)
+      value, stop = quoted_field(text, at + 1)
       if not value and ended then self:fail "a quote that opens in this row is not closed" end
     else
       stop = find(text, self.field_end, at) or ended and #text + 1
