@@ -104,6 +104,12 @@ describe("a plan", function()
     assert.is_true(stage_of(p, "collect").owner)
   end)
 
+  it("joins nothing to a stage that writes a file, but for what follows it", function()
+    assert.equal("csv+a tee+b jsonl",
+      stages_of(planned "csv('x') -> a -> tee('y') -> b -> jsonl('z')"))
+    assert.equal("lines append", stages_of(planned "lines('x') -> append('y')"))
+  end)
+
   it("lets a worker lease no more than its share of a link", function()
     local p = planned "gen -> a*8{cap=32} -> b{cap=1} -> c{chunk=7} -> null"
     assert.same({ 2, 1, 7 }, { stage_of(p, "a").limit, stage_of(p, "b").limit, stage_of(p, "c").limit })

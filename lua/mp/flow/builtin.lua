@@ -13,6 +13,7 @@
 --   gathers   true where it has a state over its items
 --   whole     true where a text of many lines gives what its lines give
 --   prints    true where it writes standard output
+--   writes    true where it writes params.path, and keeps how long that is
 --   owner     true where the owner of the run does it, without a process
 --   port      true where the script, or a host, feeds or reads it
 --   fold      what it does, where it is a fold
@@ -23,7 +24,10 @@
 local builtin = {}
 
 for _, family in ipairs { "source", "text", "gather", "timed", "zip", "sink" } do
-  for name, def in pairs(require("mp.flow." .. family)) do builtin[name] = def end
+  for name, def in pairs(require("mp.flow." .. family)) do
+    local other = builtin[name]
+    builtin[name] = other and { either = true, source = other, sink = def } or def
+  end
 end
 
 return builtin

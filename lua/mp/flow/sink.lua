@@ -1,11 +1,18 @@
--- sink: built-in stages at the end of a flow.
+-- sink: built-in stages that write, and others at the end of a flow.
 -- SPDX-License-Identifier: MIT
+--
+-- What writes files also has, as sources have,
+--   ready(params) -> true | nil, message    in the owner, before any process starts;
+--                                           it makes nothing, and notes in params
+--                                           where the file begins
 
 local argument = require "mp.flow.argument"
 
 local sink = {
   stdout = require "mp.flow.sink.stdout",
 }
+
+for name, def in pairs(require "mp.flow.sink.append") do sink[name] = def end
 
 sink.null = {
   role = "sink", pool = "any",

@@ -10,7 +10,8 @@
 --     functions may be heavy, and `a -> b` promises that they work side by side.
 -- Nothing is joined to a stage whose options need a process of its own (retry,
 -- timeout, …), whose link has options, whose errors go their own way, or which
--- gathers: a gathering stage begins a chain.
+-- gathers or writes a file: such a stage begins a chain, so that what it keeps is
+-- what its own items did, whatever an item before had in work when a worker died.
 -- `apart`: join nothing (--no-fuse).
 
 -- Options that ask for a process, or for a link, of the stage's own.
@@ -40,7 +41,7 @@ local function alone(node)
 end
 
 local function gathers(node)
-  return node.spec.kind == "fold" or def_of(node).gathers
+  return node.spec.kind == "fold" or def_of(node).gathers or def_of(node).writes
 end
 
 local function same_pool(a, b)
