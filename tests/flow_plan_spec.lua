@@ -107,7 +107,7 @@ describe("a plan", function()
   it("joins nothing to a stage that writes a file, but for what follows it", function()
     assert.equal("csv+a tee+b jsonl",
       stages_of(planned "csv('x') -> a -> tee('y') -> b -> jsonl('z')"))
-    assert.equal("lines append", stages_of(planned "lines('x') -> append('y')"))
+    assert.equal("lines csv", stages_of(planned "lines('x') -> csv('y')"))
   end)
 
   it("lets a worker lease no more than its share of a link", function()

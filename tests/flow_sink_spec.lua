@@ -5,6 +5,7 @@
 local core = require "mp.core"
 local mp = require "mp"
 local sink = require "mp.flow.sink"
+local source = require "mp.flow.source"
 local support = require "tests.support"
 local raises, script, read = support.raises, support.script, support.read
 
@@ -88,7 +89,7 @@ describe("append", function()
     local old = script "old\n"
     write("append", { "new" }, old)
     assert.equal("old\nnew\n", read(old))
-    for _, name in ipairs { "jsonl", "tee" } do
+    for _, name in ipairs { "jsonl", "csv", "tee" } do
       write(name, { 1 }, old)
       assert.equal("1\n", read(old))
     end
@@ -108,7 +109,7 @@ describe("append", function()
   end)
 
   it("makes a file also where no item comes, and empties an old one that is begun anew", function()
-    for _, name in ipairs { "append", "jsonl", "tee" } do
+    for _, name in ipairs { "append", "jsonl", "csv", "tee" } do
       new_path()
       write(name, {}, path)
       assert.equal("", read(path))
@@ -123,6 +124,7 @@ describe("append", function()
   it("touches no file before its first item", function()
     local old = script "old\n"
     make("jsonl", ready("jsonl", old))
+    params_of("csv", old)
     assert.equal("old\n", read(old))
     ready("append", path)
     assert.is_nil(core.stat(path))
@@ -199,6 +201,97 @@ describe("tee", function()
   end)
 end)
 
+describe("csv", function()
+  before_each(new_path)
+  after_each(support.clean)
+
+  local function gives(text, items, options)
+    write("csv", items, path, options)
+    assert.equal(text, read(path))
+  end
+
+  it("takes the first item's names for columns, in order", function()
+    gives("a,b,c\n1,2,x\n3,,\n", { { c = "x", a = 1, b = 2 }, { a = 3 } })
+    gives("2,a\n1,2\n", { { a = 2, [2] = 1 } })
+  end)
+
+  it("quotes what needs it", function()
+    gives('a,"b,c"\n"x,y","say ""hi"""\n"two\nlines","\r"\n', {
+      { a = "x,y", ["b,c"] = 'say "hi"' }, { a = "two\nlines", ["b,c"] = "\r" } })
+    gives("a;b\n1,5;\"x;y\"\n", { { a = "1,5", b = "x;y" } }, { sep = ";" })
+    gives("a]b\n\"x]\"]1\n", { { a = "x]", b = 1 } }, { sep = "]" })
+  end)
+
+  it("writes numbers as Lua does, tables as JSON, and what is missing as nothing", function()
+    gives('a,b\n2.5,true\n,"{""x"":[1,2]}"\n', { { a = 2.5, b = true }, { b = { x = { 1, 2 } } } })
+  end)
+
+  it("writes lists without a header, and other items as one field", function()
+    gives("a,1\nb,2,3\n,,x\n", { { "a", 1 }, { "b", 2, 3 }, { [3] = "x" } })
+    gives('w\n7\n""\n', { "w", 7, "" })
+  end)
+
+  it("writes the columns that are asked for, in that order", function()
+    gives("b,a\n2,1\n,3\n", { { a = 1, b = 2, c = 9 }, { a = 3 } }, { columns = { "b", "a" } })
+    gives("x,y\n1,2\n3,\n", { { 1, 2 }, { 3 } }, { columns = { "x", "y" } })
+    gives("2,1\n", { { a = 1, b = 2 } }, { columns = { "b", "a" }, header = false })
+    gives("1,2\n", { { a = 1, b = 2 } }, { header = false })
+    gives("x,y\n", {}, { columns = { "x", "y" } })
+    gives("", {}, { columns = { "x", "y" }, header = false })
+  end)
+
+  it("refuses items that do not fit, and goes on without them", function()
+    local op = make("csv", ready("csv", path))
+    raises("csv: cannot write a function as JSON", op.item, { z = print })
+    op.item { a = 1, b = 2 }
+    raises("csv: 'c' has no column: they are the first item's names", op.item, { a = 1, c = 2 })
+    raises("csv: a list after items with names", op.item, { 1, 2 })
+    op.item { a = 3 }
+    op.flush()
+    op.close()
+    assert.equal("a,b\n1,2\n3,\n", read(path))
+    op = make("csv", ready("csv", path))
+    op.item { 1 }
+    raises("csv: an item with names after lists", op.item, { a = 1 })
+    op = make("csv", ready("csv", path, { columns = { "a" } }))
+    raises("csv: 2 fields for 1 columns", op.item, { 1, 2 })
+    raises("csv: a field with a boolean for its name", make("csv", ready("csv", path)).item, { [true] = 1 })
+  end)
+
+  it("refuses other arguments", function()
+    local use = [['csv' expects a path: csv("out.csv") or csv("out.csv", {columns={"a","b"}})]]
+    refused("csv", use)
+    refused("csv", use, 1)
+    refused("csv", use, "a", "b")
+    refused("csv", "'csv' has no option 'column' (did you mean 'columns'?)", "a", { column = {} })
+    refused("csv", [['csv': sep is one character, such as ";" or "\t"]], "a", { sep = "" })
+    refused("csv", "'csv': header is true or false", "a", { header = { "a" } })
+    for _, columns in ipairs { "a", {}, { 1 }, { "a", "a" } } do
+      refused("csv", "'csv': columns is a list of different names", "a", { columns = columns })
+    end
+  end)
+
+  it("writes what the source of that name reads", function()
+    local pieces = { "a", '"', ",", "\n", "\r\n", " ", "é", ";" }
+    local rows = {}
+    for i = 1, 2000 do
+      local function text()
+        local s = ""
+        for _ = 1, math.random(0, 4) do s = s .. pieces[math.random(#pieces)] end
+        return s
+      end
+      rows[i] = { x = text(), y = text(), z = text() }
+    end
+    for _, sep in ipairs { ",", ";", "\t" } do
+      write("csv", rows, path, { sep = sep })
+      local got = {}
+      source.csv.produce(source.csv.arguments { n = 2, path, { sep = sep } }, {},
+        function(v) got[#got + 1] = v end)
+      assert.same(rows, got)
+    end
+  end)
+end)
+
 describe("a file whose writer dies", function()
   before_each(new_path)
   after_each(support.clean)
@@ -262,6 +355,19 @@ describe("a file whose writer dies", function()
       assert.equal(expected(300, name == "tee" and number or function(i) return '"' .. number(i) .. '"' end),
         read(old))
     end
+  end)
+
+  it("has one header, and the columns of the very first item", function()
+    for _ = 1, 20 do
+      write_and_die("csv", ready("csv", path), 30, function(i)
+        return i == 1 and { b = i, a = "x" } or { b = i }
+      end)
+      assert.equal("a,b\nx,1\n" .. expected(29, function(i) return "," .. i + 1 end), read(path))
+    end
+    write_and_die("csv", ready("csv", path), 30, function(i) return { i, "x" } end)
+    assert.equal(expected(30, function(i) return i .. ",x" end), read(path))
+    write_and_die("csv", ready("csv", path, { columns = { "c" } }), 30, function(i) return { c = i } end)
+    assert.equal("c\n" .. expected(30, tostring), read(path))
   end)
 
   it("holds each item once when the writer is a process that is killed", function()
@@ -328,6 +434,7 @@ describe("a file whose writer dies", function()
     assert(os.execute("mkfifo " .. path))
     for _, each in ipairs { path, "/dev/null", "/dev/stderr", "/dev/fd/2" } do
       assert.is_nil(make("append", ready("append", each)).state)
+      assert.is_nil(make("csv", ready("csv", each)).state)
     end
     local got = support.mprun { "-e", [[
       io.stderr:write "before\n"

@@ -10,6 +10,7 @@ local argument = require "mp.flow.argument"
 
 local sink = {
   stdout = require "mp.flow.sink.stdout",
+  csv = require "mp.flow.sink.csv",
 }
 
 for name, def in pairs(require "mp.flow.sink.append") do sink[name] = def end
