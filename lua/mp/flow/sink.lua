@@ -26,4 +26,7 @@ sink.collect = {
   arguments = argument.nothing "collect",
 }
 
+-- The port by which the script reads what the flow gives.
+sink.out = { role = "sink", pool = "one", port = true, arguments = argument.nothing "out" }
+
 return sink

@@ -20,10 +20,15 @@
 --             the owner, before any process starts; it may note in params what the
 --             workers shall begin with
 
+local argument = require "mp.flow.argument"
+
 local source = {}
 
 for _, name in ipairs { "lines", "files", "csv", "jsonl", "tail", "range", "stdin" } do
   source[name] = require("mp.flow.source." .. name)
 end
+
+-- The port by which the script feeds the flow.
+source["in"] = { role = "source", pool = "one", port = true, arguments = argument.nothing "in" }
 
 return source
