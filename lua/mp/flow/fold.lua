@@ -143,7 +143,7 @@ function fold.counted(node, ctx, out)
   function op.partial(part) tally:unpack(part[1]) end
 
   function op.finish(gone, mark)
-    local from, n = gone + 1, nil
+    local from, n = gone + 1
     repeat
       n, from = tally:read(entries, from, MARK_EVERY)
       for i = 1, n or 0, 2 do

@@ -140,10 +140,10 @@ function option.refused(name, node)
     return ("'per' is for shell commands, and '%s' is none"):format(node.id)
   elseif name == "replay" and spec.kind ~= "source" then
     return ("'replay' is for a source of your own, and '%s' is none"):format(node.id)
-  elseif node.role == "source" and of_links[name] then
+  elseif node.role == "source" and of_links[name] and not (name == "cap" and spec.def and spec.def.port) then
     return ("'%s' is a source and reads no link: '%s' belongs to the next stage")
       :format(node.id, name)
-  elseif node.role == "source" and not of_sources[name] then
+  elseif node.role == "source" and not of_sources[name] and not of_links[name] then
     return ("'%s' is a source: '%s' is for stages that take items"):format(node.id, name)
   elseif spec.def and (spec.def.owner or spec.def.port) and not (taken[name] or node.role == "source") then
     return ("'%s' has no process of its own, for which '%s' would mean anything")

@@ -30,7 +30,8 @@ local function row_of(self, stage)
   local row = { label = stage.label, workers = running(words, stage), most = stage.workers, role = stage.role,
     taken = sum "TAKEN", given = sum "GIVEN", failed = sum "FAILED", skipped = sum "SKIPPED",
     retried = sum "RETRIED", busy = sum "BUSY" / 1e9, blocked = sum "BLOCKED" / 1e9,
-    fill = waiting(stage), replaced = stage.deaths, key = stage.key ~= nil, cap = stage.inbox and stage.inbox.cap * stage.inbox.links,
+    fill = waiting(stage),
+    replaced = stage.deaths, key = stage.key ~= nil, cap = stage.inbox and stage.inbox.cap * stage.inbox.links,
     progress = progress(words, stage), stage = stage.index }
   if stage.tasks then row.role = "source" end
   if stage.feed then

@@ -83,7 +83,8 @@ function Steered:send(v, timeout)
   repeat
     local seconds = math.min(SLICE, left(self, deadline))
     local ok, why = self.input:put(v, seconds)
-    if ok or why ~= "timeout" then return ok, why end
+    if ok then return true end
+    if why ~= "timeout" then return nil, why end
     if ended(self) then return nil, "closed" end
   until left(self, deadline) == 0
   return nil, "timeout"
@@ -95,12 +96,12 @@ function Steered:recv(timeout)
   local deadline = timeout and self.time() + timeout
   while true do
     local v, why = self.output:get(0)
-    if why ~= "timeout" and why ~= "empty" then return v, why end
-    if ended(self) then
-      v, why = self.output:get(0)
-      if v == nil then why = "closed" end
-      return v, why
+    if v == nil and ended(self) then
+      v = self.output:get(0)
+      why = "closed"
     end
+    if v ~= nil then return v end
+    if why == "closed" then return nil, why end
     local seconds = left(self, deadline)
     if seconds == 0 then return nil, "timeout" end
     self.core.wait({ self.output, self.process }, seconds < math.huge and seconds or nil)

@@ -37,6 +37,7 @@ end
 local function alone(node)
   local def = def_of(node)
   return node.err or node.spec.kind == "command" or node.spec.kind == "pass" or def.owner or def.zip
+    or def.port and node.role == "sink"
     or def.window or def.paced or own_options(node)
 end
 
