@@ -22,6 +22,16 @@ function produce.resumes(node)
   return replay == "yes" and "count" or replay == "mark" and "mark" or nil
 end
 
+-- Where stages share the source's worker, a mark stands for all that they made of the
+-- items up to it; the way out of the last one sees no marks.
+function produce.marked(self, out)
+  if #self.stage.chain == 1 then return out end
+  return function(v, label, mark)
+    out(v, label)
+    if mark ~= nil then self.mark, self.marked_at = mark, self.gone - self.skip end
+  end
+end
+
 local function go_on(self, how, kept)
   local gone, mark, behind = kept[1], kept[2], kept[3]
   self.gone, self.mark, self.marked_at = gone, mark, gone - behind
