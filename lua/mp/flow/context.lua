@@ -28,8 +28,16 @@ return function(worker, node)
     worker.board[worker.line + board.TOTAL] = math.floor(total or 0)
   end
 
+  -- Of a source that has to wait: what it has given goes on, and stopping says
+  -- whether it is to wait at all.
+  function ctx.idle()
+    worker:idle()
+    ctx.stopping = ctx.stopping or board.stopped(worker.board)
+  end
+
   -- false when the flow stops.
   function ctx.sleep(seconds)
+    ctx.idle()
     worker.sleep(seconds)
     return not ctx.stopping
   end

@@ -262,6 +262,12 @@ function Worker:leave_nothing()
   self:commit()
 end
 
+-- A source waits: nothing that it has given waits with it.
+function Worker:idle()
+  if not self.source then return end
+  if self.outlet.waiting > 0 then self:full() else flush(self) end
+end
+
 function Worker:pause(seconds)
   self.words[board.BUSY] = self.words[board.BUSY] - seconds * 1e9
   self.sleep(seconds)

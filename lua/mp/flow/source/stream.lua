@@ -40,8 +40,11 @@ function stream:close() self.file:close() end
 
 -- Waits for something to read; false when the flow stops.
 local function wait(self)
-  while not self.ctx.stopping do
-    if self.regular or #core.wait({ self.file }, SLICE) > 0 then return true end
+  local ctx, seconds = self.ctx, 0
+  while not ctx.stopping do
+    if self.regular or #core.wait({ self.file }, seconds) > 0 then return true end
+    ctx.idle()
+    seconds = SLICE
   end
   return false
 end
