@@ -156,7 +156,7 @@ local function combining(o, inbox)
 end
 
 local function branch_of(inbox, stage)
-  return inbox.zip and inbox.zip[stage] or 0
+  return inbox.zip and inbox.zip[stage] or inbox.joins and stage.index or 0
 end
 
 local function sender_for(o, inbox, stage, share)

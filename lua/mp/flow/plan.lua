@@ -245,6 +245,7 @@ local function finish(self)
     end
   end
   for _, inbox in ipairs(self.inboxes) do
+    inbox.joins = inbox.feeders > 1
     if combines(self, inbox) then inbox.combines = inbox.readers[1].chain[1] end
   end
   region.weigh(self.stages)

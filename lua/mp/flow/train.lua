@@ -6,7 +6,8 @@
 --              another: number by number, and after a LAST one the next task's first
 --   weight     1 where it began; divided where ways part
 --   flag       LAST: the last of its task; MARK: a window ends behind it;
---              plus BRANCH times the branch of a zip that it came along
+--              plus BRANCH times the number of the branch that it came along,
+--              where several meet
 --   positions  false, or for each item where it stood in the train that began
 -- Two trains with one id are parts of the same one.
 
@@ -23,24 +24,25 @@ function train.following(id, flag)
   return id + 1
 end
 
--- Items of several parts in the order in which they began; equals keep the order
--- of their parts.
+-- Items of several parts in the order in which they began; what came of one item
+-- along several branches in the order of those.
 function train.merged(parts)
   if #parts == 1 then return parts[1] end
   local rows = {}
   for at, part in ipairs(parts) do
-    local positions = part[4]
+    local positions, branch = part[4], part[3] // train.BRANCH
     for i = 5, part.n do
-      rows[#rows + 1] = { positions and positions[i - 4] or 0, at, i, part[i] }
+      rows[#rows + 1] = { positions and positions[i - 4] or 0, branch, at, i, part[i] }
     end
   end
   table.sort(rows, function(a, b)
-    if a[1] ~= b[1] then return a[1] < b[1] end
-    if a[2] ~= b[2] then return a[2] < b[2] end
-    return a[3] < b[3]
+    for k = 1, 3 do
+      if a[k] ~= b[k] then return a[k] < b[k] end
+    end
+    return a[4] < b[4]
   end)
-  local whole = { parts[1][1], 0, parts[1][3], {}, n = 4 + #rows }
-  for i, row in ipairs(rows) do whole[4 + i], whole[4][i] = row[4], row[1] end
+  local whole = { parts[1][1], 0, parts[1][3] % train.BRANCH, {}, n = 4 + #rows }
+  for i, row in ipairs(rows) do whole[4 + i], whole[4][i] = row[5], row[1] end
   return whole
 end
 

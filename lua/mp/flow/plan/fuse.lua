@@ -77,8 +77,15 @@ local function pool_of(chain)
   end
 end
 
+-- Such a source commits when what it sends to others is much, or when it waits: what
+-- only goes to a terminal would stay in its worker.
+local function produces(node)
+  return node.spec.kind == "source" or def_of(node).produce ~= nil
+end
+
 -- A keyed stage keeps its own number of workers: its links are that many.
 local function fits(chain, b)
+  if produces(chain[1]) and def_of(b).prints then return false end
   local head = chain[1]
   if not head.key or head.pool then return true end
   return one(b.pool)
