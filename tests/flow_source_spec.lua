@@ -105,6 +105,15 @@ describe("lines", function()
     end
   end)
 
+  -- What is done with a line may take long: ten addresses are work for ten.
+  it("is cut for all workers also where it is short", function()
+    local params = params_of("lines", script "1\n2\n3\n4\n5\n6\n7\n8\n9\n10")
+    local tasks, most = tasks_of("lines", params, 4), 0
+    for _, t in ipairs(tasks) do most = math.max(most, #work("lines", params, { t })) end
+    assert.equal(1, most)
+    assert.equal(10, #work("lines", params, tasks))
+  end)
+
   it("reads what has no length", function()
     local path = fifo "printf 'a\\nbc'; sleep 0.1; printf 'd\\n\\ne'"
     local params = params_of("lines", path)

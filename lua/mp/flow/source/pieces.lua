@@ -8,7 +8,6 @@ local stream = require "mp.flow.source.stream"
 local pieces = {}
 
 local MOST_TASKS <const> = 65536
-local LEAST <const> = 4096
 
 -- None is larger than `size`.  The second result: one has no length.
 local function cut(list, sizes, size)
@@ -37,7 +36,7 @@ function pieces.tasks(name, list, workers, size)
     sizes[i] = length
     total = total + (length or 0)
   end
-  size = math.max(math.min(size, total // (4 * workers) + 1), LEAST, total // MOST_TASKS)
+  size = math.max(math.min(size, total // (4 * workers) + 1), total // MOST_TASKS)
   local cuts, endless = cut(list, sizes, size)
   local tasks, room = {}, 0
   for _, piece in ipairs(cuts) do
