@@ -213,7 +213,7 @@ $(HOSTS): $(B)/%: %.c $(B)/libmprun.so runtime/include/mprun.h
 run:
 	@scripts/deps run
 	@$(MAKE) all
-	$(B)/mprun examples/flows/wordcount.lua
+	$(B)/mprun --summary examples/flows/wordcount.lua
 
 programs: all $(CTESTS) $(B)/crash/mprun $(HOSTS)
 
