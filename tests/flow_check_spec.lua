@@ -217,7 +217,8 @@ describe("check reports, at its place,", function()
     "32: a flow has one 'collect' | several ways may lead to it",
     "44: a flow has one 'in' | several ways may lead out of it")
   says("two stages that write one file", "csv('a') -> tee('x//y') -> (append('./x/./y') & jsonl('a'))",
-    "29: 'append' writes 'x/y', as 'tee' does | several ways may lead to one of them")
+    "29: 'append' writes 'x/y', as 'tee' does | several ways may lead to one of them",
+    "49: 'jsonl' writes 'a', which 'csv' reads | write another file, and rename it afterwards")
 
   says("an order of two sources, or of what is gathered on one way",
     "(gen & range(1, 2)) => a -> null; gen#2 -> (b & sort -> c) => d -> null#2",

@@ -209,7 +209,8 @@ describe("a worker that dies", function()
   survives("while it counts costs nothing",
     "range(1, 900)*2! -> twice*2! -> count@mod*2! -> sort(first) -> collect", "range", "twice", "count")
   survives("while it sorts, and sends what it has sorted, costs nothing",
-    "range(1, 900)! -> sort(mod){restarts=100000, cap=16} -> square{restarts=100000, cap=8} -> collect", "sort", "square")
+    "range(1, 900)! -> sort(mod){restarts=100000, cap=16} -> square{restarts=100000, cap=8} -> collect",
+    "sort", "square")
   survives("with the best costs nothing",
     "range(1, 900)*3! -> square*2! -> top(400, itself)! -> collect", "range", "square", "top")
   survives("with the first costs nothing", "hundred -> head(70)! -> collect", "head")

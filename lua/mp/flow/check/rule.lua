@@ -154,6 +154,24 @@ local function written_by(node)
   return type(path) == "string" and plain_path(path) or nil
 end
 
+-- Sources that read files have them in params.paths, or one in params.path.
+local function read_by(node)
+  local params = node.role == "source" and node.spec.params
+  return params and (params.paths or { params.path }) or {}
+end
+
+local function read_and_written(check, writers)
+  for _, node in ipairs(check.nodes) do
+    for _, path in ipairs(read_by(node)) do
+      local writer = type(path) == "string" and writers[plain_path(path)]
+      if writer then
+        check:mistake(writer, ("'%s' writes '%s', which '%s' reads"):format(writer.id, path, node.id),
+          "write another file, and rename it afterwards")
+      end
+    end
+  end
+end
+
 function rule.singles(check)
   local writers, seen = {}, {}
   for _, node in ipairs(check.nodes) do
@@ -165,6 +183,7 @@ function rule.singles(check)
     end
     if path then writers[path] = writers[path] or node end
   end
+  read_and_written(check, writers)
 end
 
 return rule
