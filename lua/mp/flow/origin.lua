@@ -3,10 +3,12 @@
 --
 -- A train begins with the first result behind a commit, and ends with the commit.
 -- A source that is cut into tasks numbers its trains by task; several of them may
--- go in one commit, and one credit pays for the whole task.
+-- go in one commit, and one credit pays for the whole task: for its first train.
+-- (Of a fragile one, a task may be endless: there each train needs a credit.)
 --
 -- A credit is one message of each reader's credit link, leased; it stays kept, out
--- of commits, until the train that it pays for is committed.
+-- of commits, until the train that it pays for is committed. So of all tasks that
+-- are begun, the first has its credit, and so has whoever goes on with it.
 
 local train = require "mp.flow.train"
 
@@ -18,8 +20,8 @@ local MOST <const> = 64     -- items of a train, of a task
 function origin.new(worker)
   local stage = worker.stage
   local tasks = stage.tasks
-  return setmetatable({ worker = worker, core = worker.core, tasks = tasks, outlet = worker.outlet,
-    id = train.first(stage.first + (tasks and 0 or worker.index - 1)), size = stage.chunk == "auto" and 1
+  return setmetatable({ worker = worker, core = worker.core, tasks = tasks, by_task = tasks and not stage.fragile,
+    outlet = worker.outlet, id = train.first(stage.first + (tasks and 0 or worker.index - 1)), size = stage.chunk == "auto" and 1
       or stage.chunk, trains = 0, since = worker.time(), most = stage.chunk == "auto" and MOST or stage.chunk }, origin)
 end
 
@@ -29,7 +31,7 @@ end
 
 -- Makes sure that there is a credit; before work begins whose results may need one.
 function origin:ready()
-  if self.credit then return end
+  if self.credit or self.bought then return end
   local leases = {}
   for _, to in ipairs(self.worker.stage.credits) do
     local link = to.inbox.credits[self.worker.stage.first][to.link]
@@ -43,23 +45,27 @@ function origin:ready()
 end
 
 local function pay(self)
+  if self.bought then return end
   for _, lease in ipairs(self.credit or {}) do self.core.claim(lease, 1) end
-  self.paid = true
+  self.paid, self.bought = true, self.by_task
 end
 
 local function begin(self)
-  if not self.tasks then pay(self) end
+  pay(self)
   self.open, self.n, self.trains = true, 0, self.trains + 1
   self.outlet:begin(self.id, 1)
 end
 
--- push, with trains around what is pushed.
+-- push, with trains around what is pushed. A train that only a commit ends is
+-- something that waits for one.
 function origin:wrap(push)
+  local waits = not self.by_task
   return function(v, label)
-    if self.open and self.tasks and self.n >= self.size then self:finish(0) end
+    if self.open and self.by_task and self.n >= self.size then self:finish(0) end
     if not self.open then begin(self) end
     self.n = self.n + 1
     push(v, label)
+    return waits
   end
 end
 
@@ -83,16 +89,16 @@ function origin:sent()
 end
 
 -- One task, from its first item to the train that is its last; `again`: from where
--- the last commit of a worker that died had come to.
+-- the last commit of a worker that died had come to, which has paid for it.
 function origin:begin_task(task, again)
-  self.trains = 0
+  self.trains, self.bought = 0, again and self.by_task
   if not again then self.id = train.first(self.worker.stage.first, task.number - 1) end
 end
 
 function origin:end_task()
   if not self.open then begin(self) end
   self:finish(train.LAST)
-  pay(self)
+  self.bought = nil
   local now = self.worker.time()
   self:pace(now - self.since, self.trains)
   self.since = now

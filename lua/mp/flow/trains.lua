@@ -130,11 +130,11 @@ end
 
 -- in order ------------------------------------------------------------------------------------
 
--- One credit for a train, or for a task of a source that is cut into tasks.
+-- One credit for a train, or for a task of a source that is cut into tasks (origin.lua).
 local function give_credit(self, t)
   local inbox = self.stage.inbox
   local from = inbox.origin_of[train.origin(t[1])]
-  if from.tasks and t[3] % train.BRANCH ~= train.LAST then return end
+  if from.tasks and not from.fragile and t[3] % train.BRANCH ~= train.LAST then return end
   local link = inbox.credits[from.first][inbox.links > 1 and self.index or 1]
   local list = self.returns[link] or { n = 0 }
   list.n = list.n + 1

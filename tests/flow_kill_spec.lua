@@ -1,0 +1,89 @@
+-- flow_kill: what the deaths of workers cost flows: nothing, wherever they strike.
+-- On the engine in coroutines (flow_fake), where deaths are by choice.
+-- SPDX-License-Identifier: MIT
+
+local fake = require "tests.flow_fake"
+local flow = require "mp.flow"
+
+local emit = flow.emit
+
+local stages = {
+  square = function(x) return x * x end,
+  itself = function(x) return x end,
+}
+
+local function attempt(text, options)
+  local f = flow(text, stages)
+  f.engine = fake(options)
+  return pcall(f.run, f)
+end
+
+-- Kills workers of these stages with this chance wherever they may die.
+local function deadly(seed, names, chance)
+  math.randomseed(seed)
+  local options = { deaths = 0 }
+  function options.die(name)
+    if not names[name:match "^[^%[]+"] or math.random() > chance then return false end
+    options.deaths = options.deaths + 1
+    return true
+  end
+  return options
+end
+
+-- The text's `!` stand for "as many restarts as it takes"; it gives what it gives
+-- without deaths.
+local function survives(what, text, chance, ...)
+  local names = {}
+  for _, name in ipairs { ... } do names[name] = true end
+  it(what, function()
+    text = text:gsub("!%f[^!>]", "{restarts=100000}")
+    local fine, expected = attempt(text)
+    assert.is_true(fine, tostring(expected))
+    local deaths = 0
+    for seed = 1, 15 do
+      local options = deadly(seed, names, chance)
+      local alive, got = attempt(text, options)
+      assert.is_true(alive, tostring(got))
+      assert.same(expected, got, "seed " .. seed)
+      deaths = deaths + options.deaths
+    end
+    assert.is_true(deaths > 15, deaths .. " deaths")
+  end)
+end
+
+describe("a source whose items are put in order", function()
+  it("does not run away from those who read them", function()
+    local made, most = 0, 0
+    stages.gen = function()
+      for i = 1, 9000 do
+        made = i
+        emit(i)
+      end
+    end
+    stages.behind = function(x)
+      most = math.max(most, made - x)
+      return x
+    end
+    local fine, got = attempt "gen => behind -> count -> collect"
+    assert.is_true(fine, tostring(got))
+    assert.same({ 9000, n = 1 }, got)
+    assert.is_true(most < 4000, most .. " ahead")
+  end)
+
+  it("ends when nobody needs more", function()
+    stages.ever = function()
+      local i = 0
+      while true do
+        i = i + 1
+        emit(i)
+      end
+    end
+    local fine, got = attempt "ever => itself -> head(3) -> collect"
+    assert.is_true(fine, tostring(got))
+    assert.same({ 1, 2, 3, n = 3 }, got)
+  end)
+
+  survives("and that dies within a task can always go on with it",
+    "range(1, 3000)*2! -> (itself{cap=16} & (square*2! => itself#2!)) -> sort! -> collect",
+    0.02, "range")
+end)
