@@ -10,6 +10,7 @@ local emit = flow.emit
 local stages = {
   square = function(x) return x * x end,
   itself = function(x) return x end,
+  mod = function(x) return x % 4 end,
 }
 
 local function attempt(text, options)
@@ -86,4 +87,34 @@ describe("a source whose items are put in order", function()
   survives("and that dies within a task can always go on with it",
     "range(1, 3000)*2! -> (itself{cap=16} & (square*2! => itself#2!)) -> sort! -> collect",
     0.02, "range")
+end)
+
+describe("a worker that is slower than the others", function()
+  -- Each time that it leases or commits it takes so long.
+  local function slow(name, seconds)
+    local asleep, engine = false, nil
+    engine = fake { die = function(who)
+      if who == name and not asleep then
+        asleep = true
+        engine.sleep(seconds)
+        asleep = false
+      end
+    end }
+    return engine
+  end
+
+  it("gets its part of a window through, though the others are windows ahead", function()
+    stages.paced = function(ctx)
+      for i = 1, 1000 do
+        emit(i)
+        if i % 20 == 0 then ctx.sleep(0.01) end
+      end
+    end
+    stages.added = flow.fold { init = 0, add = function(sum, v) return sum + #v end }
+    local f = flow("paced -> window(20ms) -> batch(5)@mod*4 -> added -> collect", stages)
+    f.engine = slow("batch[2]", 0.02)
+    local seen = 0
+    for _, n in ipairs(f:run()) do seen = seen + n end
+    assert.equal(1000, seen)
+  end)
 end)

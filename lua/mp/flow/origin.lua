@@ -20,8 +20,9 @@ local MOST <const> = 64     -- items of a train, of a task
 function origin.new(worker)
   local stage = worker.stage
   local tasks = stage.tasks
+  local number = stage.first + (tasks and 0 or worker.index - 1)
   return setmetatable({ worker = worker, core = worker.core, tasks = tasks, by_task = tasks and not stage.fragile,
-    outlet = worker.outlet, id = train.first(stage.first + (tasks and 0 or worker.index - 1)), size = stage.chunk == "auto" and 1
+    number = number, outlet = worker.outlet, id = train.first(number), size = stage.chunk == "auto" and 1
       or stage.chunk, trains = 0, since = worker.time(), most = stage.chunk == "auto" and MOST or stage.chunk }, origin)
 end
 
@@ -34,7 +35,7 @@ function origin:ready()
   if self.credit or self.bought then return end
   local leases = {}
   for _, to in ipairs(self.worker.stage.credits) do
-    local link = to.inbox.credits[self.worker.stage.first][to.link]
+    local link = to.inbox.credits[self.number][to.link]
     local list = link:lease(1)
     if list then
       self.core.keep(list.lease, 1)
@@ -92,7 +93,7 @@ end
 -- the last commit of a worker that died had come to, which has paid for it.
 function origin:begin_task(task, again)
   self.trains, self.bought = 0, again and self.by_task
-  if not again then self.id = train.first(self.worker.stage.first, task.number - 1) end
+  if not again then self.id = train.first(self.number, task.number - 1) end
 end
 
 function origin:end_task()

@@ -16,6 +16,7 @@
 
 local board = require "mp.flow.board"
 local death = require "mp.flow.death"
+local region = require "mp.flow.plan.region"
 local rows = require "mp.flow.rows"
 local scale = require "mp.flow.scale"
 local worker = require "mp.flow.worker"
@@ -43,7 +44,9 @@ local function fill(self, link, n)
   self.core.commit(link, list)
 end
 
--- How many trains, or tasks, may be between an origin and its readers.
+-- How many trains, or tasks, may be between an origin and its readers. (Each worker
+-- with which trains begin has its own: those of one that is ahead, in another
+-- window, wait at the readers until the others have come that far.)
 local function credits_of(self, stage)
   if stage.tasks then return 2 * stage.workers + 4 end
   local n = 8
@@ -55,10 +58,12 @@ local function link_credits(self, stage)
   for _, to in ipairs(stage.credits) do
     local all = to.inbox.credits or {}
     to.inbox.credits = all
-    all[stage.first] = all[stage.first] or {}
-    local link = self.core.link(0)
-    all[stage.first][to.link] = link
-    fill(self, link, credits_of(self, stage))
+    for origin in region.origins(stage) do
+      all[origin] = all[origin] or {}
+      local link = self.core.link(0)
+      all[origin][to.link] = link
+      fill(self, link, credits_of(self, stage))
+    end
   end
 end
 

@@ -133,9 +133,10 @@ end
 -- One credit for a train, or for a task of a source that is cut into tasks (origin.lua).
 local function give_credit(self, t)
   local inbox = self.stage.inbox
-  local from = inbox.origin_of[train.origin(t[1])]
+  local origin = train.origin(t[1])
+  local from = inbox.origin_of[origin]
   if from.tasks and not from.fragile and t[3] % train.BRANCH ~= train.LAST then return end
-  local link = inbox.credits[from.first][inbox.links > 1 and self.index or 1]
+  local link = inbox.credits[origin][inbox.links > 1 and self.index or 1]
   local list = self.returns[link] or { n = 0 }
   list.n = list.n + 1
   list[list.n] = true

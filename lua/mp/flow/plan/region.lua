@@ -11,7 +11,7 @@
 -- The idea is Huang's weight throwing (termination detection, 1989).
 --
 -- A reader in order gives one credit back for each train (of a source that is
--- cut into tasks: for each task); an origin begins none without one. So what is
+-- cut into tasks: for each task); who begins one has a credit for it. So what is
 -- between them is bounded, and their links need no bound of their own, which
 -- could shut out the one train that is waited for.
 --
@@ -109,6 +109,16 @@ local function sorted(stages)
   return list
 end
 
+-- for o in origins(stage): the numbers of a stage with which trains begin. Its workers
+-- have each their own, unless they share tasks.
+function M.origins(stage)
+  local o, last = stage.first - 1, stage.first + (stage.tasks and 0 or stage.workers - 1)
+  return function()
+    o = o + 1
+    return o <= last and o or nil
+  end
+end
+
 local function spread(stages, origin)
   local share = { [origin] = 1 }
   for _, stage in ipairs(stages) do
@@ -116,7 +126,7 @@ local function spread(stages, origin)
     for _, inbox in ipairs(mine and (stage == origin or not stage.origin) and boxes or {}) do
       local part = mine / #boxes
       stage.positions = stage.positions or #boxes > 1 or inbox.links > 1
-      for o = origin.first, origin.first + (origin.tasks and 0 or origin.workers - 1) do
+      for o in M.origins(origin) do
         inbox.expects[o] = (inbox.expects[o] or 0) + part / inbox.links
         inbox.origin_of[o] = origin
       end
