@@ -118,3 +118,16 @@ describe("a worker that is slower than the others", function()
     assert.equal(1000, seen)
   end)
 end)
+
+describe("a worker whose results nobody takes any more", function()
+  it("gives back what it has to the others that read its link", function()
+    local f = flow("range(1, 300) -> itself{chunk=8} -> (head(1) | square{chunk=1, cap=1}) -> count -> collect", stages)
+    f.engine = fake()
+    local got = f:run()
+    local put
+    for _, inbox in ipairs(f.plan.inboxes) do
+      if inbox.label == "head" then put = inbox.sends[1].put_ever end
+    end
+    assert.equal(300 - put + 1, got[1])
+  end)
+end)
