@@ -131,3 +131,18 @@ describe("a worker whose results nobody takes any more", function()
     assert.equal(300 - put + 1, got[1])
   end)
 end)
+
+describe("an item that failed", function()
+  stages.heavy = flow.fold {
+    init = function() return table.pack(("x"):rep(3000):byte(1, -1)) end,
+    add = function(acc, x)
+      if x % 5 == 0 then error "five" end
+      acc[#acc + 1] = x
+      return acc
+    end,
+    done = function(_, acc) return #acc end,
+  }
+  stages.item = function(e) return e.item end
+  survives("is told once, though a fold's next worker works through it again",
+    "range(1, 900) -> heavy! -> null; heavy !> item -> sort -> collect", 0.03, "heavy")
+end)

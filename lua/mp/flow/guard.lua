@@ -23,6 +23,7 @@ local function passes(worker, e) return type(e) ~= "table" or not e.message or w
 
 -- The item has failed for good.
 function guard.failed(worker, node, v, e, tries)
+  if worker.replaying then return end     -- that has been told
   worker:count("FAILED")
   if worker.outlet.fail then
     worker.outlet.fail { item = v, error = e.message, traceback = e.traceback, stage = node.id, tries = tries }

@@ -437,9 +437,9 @@ local function open_ledger(self)
   self.ledger = ledger.new { link = link, core = self.core, states = states, head = head,
     parts = self.stage.inbox and self.stage.inbox.combines,
     replay = function(items)
-      self.skip = math.huge
+      self.skip, self.replaying = math.huge, true
       consume.replay(self, items)
-      self.skip = 0
+      self.skip, self.replaying = 0, nil
     end,
     lost = function()
       return self.control, { n = 1, { kind = "bare", index = self.stage.index, worker = self.index } }
