@@ -178,6 +178,11 @@ p.lua:1:6: error: this command is never closed
     1 | a -> `gzip
       |      ^~~~~]])
 
+  it_says("a label that is a number", "a -> (1: b | else: c)", [[
+p.lua:1:7: error: expected a stage, found '1' (as a label it is a string: "1")
+    1 | a -> (1: b | else: c)
+      |       ^]])
+
   it_says("`&` and `|` in one group", "a -> (b & c | d) -> e", [[
 p.lua:1:13: error: '&' and '|' in one group: put one of them into brackets of its own
     1 | a -> (b & c | d) -> e

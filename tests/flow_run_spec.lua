@@ -19,6 +19,8 @@ local stages = {
   hundred = function() for i = 1, 100 do emit(i) end end,
   gen = function() for i = 1, 4 do emit("a b a" .. i) end end,
   big = flow.filter(function(x) return x > 5 end),
+  sort_of = function(x) return x, x % 3 end,
+  even = function(x) return x, x % 2 == 0 end,
   sum = flow.fold { init = 0, add = function(a, b) return a + b end },
   total = flow.fold { init = function() return { 0 } end,
                       add = function(t, x) t[1] = t[1] + x return t end,
@@ -76,6 +78,9 @@ describe("a flow", function()
   gives("drops repetitions", "range(1, 50) -> twice*3 -> distinct -> count -> collect", { 50 })
   gives("drops equal neighbours", "range(1, 3) -> twice -> uniq -> collect", { 1, 2, 3 })
   gives("ends its source when it has enough", "range(1, 100000000) -> head(2) -> collect", { 1, 2 })
+  gives("routes by numbers, as by the names that are written like them",
+    "range(1, 6) -> sort_of -> ('0': square | '1': null | else: itself) -> sort -> collect", { 2, 5, 9, 36 })
+  gives("routes by booleans", "range(1, 6) -> even -> (true: square | false: null) -> collect", { 4, 16, 36 })
   gives("joins ways", "range(1, 3) -> sum; range#2(4, 6) -> square -> sum; sum -> collect", { 83 })
   gives("gathers nothing", "range(1, 9) -> null", true)
 

@@ -77,6 +77,9 @@ local function hint(text, at, furthest, t)
     if t:find "^[%a_`(]" then return "is a link missing?" end
   end
   if wants(furthest, "a stage") and (t == "#" or t == "//") then return comment end
+  if wants(furthest, "a stage") and text:find("^%d+%s*:", at) then
+    return ('as a label it is a string: "%s"'):format(t)
+  end
   if wants(furthest, "'cpu'") and t then return suggest.hint(t, { "cpu" }) end
 end
 

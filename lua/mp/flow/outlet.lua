@@ -177,9 +177,22 @@ end
 
 local compile
 
+-- A label is also the number, or the boolean, that is written like it.
+local values = { ["true"] = true, ["false"] = false }
+
+local function value_of(label)
+  local value = values[label]
+  return value == nil and tonumber(label) or value
+end
+
 local function routed(o, outlet)
   local by_label, other = {}, outlet.other and compile(o, outlet.other)
-  for i, branch in ipairs(outlet) do by_label[outlet.labels[i]] = compile(o, branch) end
+  for i, branch in ipairs(outlet) do
+    local label = outlet.labels[i]
+    by_label[label] = compile(o, branch)
+    local value = value_of(label)
+    if value ~= nil then by_label[value] = by_label[label] end
+  end
   return function(v, label)
     local to = by_label[label] or other
     if not to then unknown_label(outlet, label) end
