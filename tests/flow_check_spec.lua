@@ -365,13 +365,23 @@ describe("the place of a mistake", function()
   end)
 
   it("comes with a hint when the stage is a local, which a flow does not see", function()
-    local says = "no stage 'mine' ('mine' is local here; a flow sees globals only)\n"
-    for _, text in ipairs { "local function mine() end\n", "local mine = print\n" } do
+    local says = "no stage 'mine' ('mine' is local here; a flow sees globals and the table given with it)\n"
+    for _, text in ipairs { "local function mine() end\n", "local mine = print\n", "local a, mine <const> = 1, 2\n",
+                            "local function f(a, mine) return a + mine end\n" } do
       local complaint = check_file(text .. "local f = flow([[ range(1, 2) -> mine -> null ]], {}) return f")
       assert.is_truthy(complaint:find(says, 1, true), complaint)
     end
     local complaint = check_file "local miner\nlocal f = flow([[ range(1, 2) -> mine -> null ]], {}) return f"
     assert.is_truthy(complaint:find("no stage 'mine'\n", 1, true), complaint)
+    complaint = check_file "local n\nlocal f = flow([[ range(1, n) -> null ]]) return f"
+    assert.is_truthy(complaint:find("the argument 'n' is nil ('n' is local here; a flow sees globals only)\n",
+      1, true), complaint)
+  end)
+
+  it("comes with a hint where the command line has too few arguments", function()
+    local complaint = check_file "local f = flow([[ lines(arg[99]) -> null ]]) return f"
+    assert.is_truthy(complaint:find("the argument 'arg[99]' is nil (it stands behind the script on the command line)\n",
+      1, true), complaint)
   end)
 
   it("is the line in the text where there is no file", function()

@@ -35,12 +35,16 @@ end
 
 -- What a flow does not see: locals of the script. Where a mistake has no better
 -- hint, and the source has such a local, that is the hint.
-local function hint_at_local(m, source)
-  local name = m.message:match "^no %l[%l ]+ '([%a_][%w_]*)'$"
+local UNKNOWN <const> = { "^no %l[%l ]+ '([%a_][%w_]*)'$", "^the argument '([%a_][%w_]*)' is nil$" }
+local LOCAL <const> = { "local%s+function%s+", "local%s+[%w_, <>]-", "%f[%w_]function%f[^%w_][^()]*%([^()]-" }
+
+local function hint_at_local(self, m, source)
+  local name = m.message:match(UNKNOWN[1]) or m.message:match(UNKNOWN[2])
   if not name or m.hint then return end
-  for _, form in ipairs { "local%s+function%s+", "local%s+" } do
-    if source:find("%f[%w_]" .. form .. name .. "%f[^%w_]") then
-      m.hint = ("'%s' is local here; a flow sees globals only"):format(name)
+  for _, form in ipairs(LOCAL) do
+    if source:find(form .. "%f[%w_]" .. name .. "%f[^%w_]") then
+      m.hint = ("'%s' is local here; a flow sees globals%s"):format(name,
+        self.stages == _G and " only" or " and the table given with it")
       return
     end
   end
@@ -60,7 +64,7 @@ function Flow:check(given)
   local function text_of(list)
     local out = {}
     for i, m in ipairs(list) do
-      hint_at_local(m, where.source)
+      hint_at_local(self, m, where.source)
       out[i] = place.format(where, m)
     end
     return #out > 0 and table.concat(out, "\n") or nil

@@ -61,7 +61,8 @@ local function arguments(check, term)
       list[list.n] = got[j + 1]
     end
     if n and n >= 1 and value.kind == "lua" and got[2] == nil then
-      check:mistake(value, ("the argument '%s' is nil"):format(value.text))
+      check:mistake(value, ("the argument '%s' is nil"):format(value.text),
+        value.text:find "^arg%[%d+%]$" and "it stands behind the script on the command line" or nil)
       fine = false
     end
   end
