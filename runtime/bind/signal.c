@@ -25,7 +25,8 @@ static struct entry {
 	mp_state *st;               /* whose, NULL: not ours */
 	pthread_t thread;           /* where its script runs */
 	volatile sig_atomic_t pending;
-	bool script;                /* a function of the script's, else mprun's own */
+	bool script;                /* a function of Lua's, else mprun's own */
+	bool quiet;                 /* a module's: nobody is expected to send it */
 	bool saved;                 /* old is what was before us */
 	struct sigaction old;
 } table[NSIGNALS];
@@ -257,24 +258,25 @@ void mp_signals_note(mp_state *st)
 	if (!st->rt || !mp_runtime_mine(st->rt))
 		return;
 	for (int sig = 1; sig < NSIGNALS; sig++)
-		handlers += table[sig].st == st && table[sig].script;
+		handlers += table[sig].st == st && table[sig].script && !table[sig].quiet;
 	atomic_store(&st->me->slot->handlers, handlers);
 	if (st->rt->owner)
 		atomic_store(&st->me->shm->h->nudge, table[NUDGE].st == st &&
 		             !table[NUDGE].script ? NUDGE : 0);
 }
 
-static void take(mp_state *st, int sig, bool script)
+static void take(mp_state *st, int sig, bool script, bool quiet)
 {
 	struct sigaction sa = { .sa_handler = script || sig != NUDGE ? on_signal : on_nudge };
 	struct entry *e = &table[sig];
-	/* mprun's own interrupt a read or a system(3) as well. */
-	sa.sa_flags = script ? SA_RESTART : 0;
+	/* Ours interrupt a read or a system(3) as well. */
+	sa.sa_flags = script && !quiet ? SA_RESTART : 0;
 	sigfillset(&sa.sa_mask);
 	used |= UINT64_C(1) << (sig - 1);
 	e->st = st;
 	e->thread = pthread_self();
 	e->script = script;
+	e->quiet = quiet;
 	e->pending = 0;
 	sigaction(sig, &sa, e->saved ? NULL : &e->old);
 	e->saved = true;
@@ -289,7 +291,7 @@ void mp_signals_install(mp_state *st)
 		struct sigaction now;
 		sigaction(mine[i], NULL, &now);
 		if (now.sa_handler != SIG_IGN || mine[i] == NUDGE)  /* nohup, a shell's background */
-			take(st, mine[i], false);
+			take(st, mine[i], false, false);
 	}
 }
 
@@ -329,7 +331,7 @@ static void give_back(mp_state *st, int sig)
 	struct sigaction sa = { .sa_handler = SIG_DFL };
 	table[sig].pending = 0;
 	if (st->standalone && !st->child && (sig == SIGINT || sig == SIGTERM || sig == NUDGE)) {
-		take(st, sig, false);
+		take(st, sig, false, false);
 		return;
 	}
 	sigaction(sig, &sa, NULL);
@@ -337,7 +339,7 @@ static void give_back(mp_state *st, int sig)
 	table[sig].saved = false;
 }
 
-static int mp_on_signal(lua_State *L)
+static int set_handler(lua_State *L, bool quiet)
 {
 	static const char call[] = "mp.on_signal";
 	mp_state *st = mp_state_of(L);
@@ -368,9 +370,29 @@ static int mp_on_signal(lua_State *L)
 	if (lua_isnil(L, 2))
 		give_back(st, sig);
 	else
-		take(st, sig, true);
+		take(st, sig, true, quiet);
 	mp_signals_note(st);
 	return 0;
+}
+
+static int mp_on_signal(lua_State *L)
+{
+	return set_handler(L, false);
+}
+
+/* core.on_signal(name, f) -> whether it was set: not over a function of the
+ * script's. As mp.on_signal, but a process that has only such handlers may be
+ * found to wait in vain, and f interrupts a read. */
+static int core_on_signal(lua_State *L)
+{
+	mp_state *st = mp_state_of(L);
+	int sig = number_of(luaL_checkstring(L, 1));
+	const struct entry *e = &table[sig];
+	bool free = !(e->st == st && e->script && !e->quiet);
+	if (free)
+		set_handler(L, true);
+	lua_pushboolean(L, free);
+	return 1;
 }
 
 /* core.signame(n) -> "SIGKILL" or "signal 42" */
@@ -392,6 +414,8 @@ void mp_open_signal(lua_State *L)
 	lua_getfield(L, -1, "core");
 	lua_pushcfunction(L, core_signame);
 	lua_setfield(L, -2, "signame");
+	lua_pushcfunction(L, core_on_signal);
+	lua_setfield(L, -2, "on_signal");
 	lua_pushcfunction(L, core_is_interrupt);
 	lua_setfield(L, -2, "is_interrupt");
 	lua_pop(L, 1);

@@ -77,7 +77,7 @@ end
 local function engine(given)
   local mp, core = require "mp", require "mp.core"
   local e = { core = core, Process = mp.Process, time = mp.time, sleep = mp.sleep, cpus = mp.cpu_count,
-              signal = mp.on_signal, words = function(n) return mp.Array("i64", n) end,
+              signal = core.on_signal, words = function(n) return mp.Array("i64", n) end,
               say = function(text) io.stderr:write(text, "\n") end }
   local note
   e.watch, note = watch.new(e, given, given.summary ~= false)

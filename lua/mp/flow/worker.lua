@@ -158,8 +158,13 @@ end
 -- commits --------------------------------------------------------------------------------
 
 local function flush(self)
-  for _, op in pairs(self.ops) do
-    if op.flush and op.flush() == "enough" then self.enough = true end
+  for at, op in pairs(self.ops) do
+    if op.flush then
+      local was = self.at
+      self.at = at
+      if op.flush() == "enough" then self.enough = true end
+      self.at = was
+    end
   end
 end
 
