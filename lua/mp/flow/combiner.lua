@@ -26,7 +26,8 @@ local core = require "mp.core"
 local identity = require "mp.flow.identity"
 local slots = require("mp.flow.key").slots
 
-local MOST_KNOWN <const>, MOST_BYTES <const> = 100000, 64 << 20
+local MOST_KNOWN <const> = 100000
+local MOST_KEYS <const>, MOST_BYTES <const> = 250000, 64 << 20   -- whose way a count knows
 
 -- parts by link, made when an item is for it
 local function part_for(parts, at)
@@ -120,14 +121,14 @@ local function counting_all()
   }
 end
 
--- Counted in C; strings that Lua has already are faster in a table of Lua's, and go
--- there with the commit. The key of a value is worked out once, so that a word count
--- spends its time in the words; what is no string, number or boolean has one each time.
+-- Counted in C. (A table of Lua's takes strings faster, but keeps them all alive: with
+-- many of them the collector costs more than is won.) The key of a value is worked out
+-- once, so that a word count spends its time in the words; what is no string, number or
+-- boolean has one each time.
 local function counting(stage, n)
   if not stage.key then return counting_all() end
   local key, slot, tally, working = key_of(stage), slots(n), core.tally(n), nil
-  local times, order, m = {}, {}, 0
-  local add = tally.add
+  local add, waiting = tally.add, 0
 
   local function aim(v)
     working = v
@@ -137,28 +138,12 @@ local function counting(stage, n)
     return at, k
   end
 
-  local function settle()
-    for i = 1, m do add(tally, order[i], times[order[i]]) end
-    times, order, m = {}, {}, 0
-  end
-
-  local waiting = 0
   local self = { tally = tally, forget = nothing, blame = function() return working end }
 
   function self.add(v)
-    local before = times[v]
-    if before then
-      times[v] = before + 1
-      return false
-    elseif type(v) == "string" then
-      m = m + 1
-      times[v], order[m] = 1, v
-      return true
-    end
-    settle()                       -- keys are in the order of their first items
     local k = add(tally, v)
     if not k then
-      tally:pour(aim)
+      tally:pour(aim)              -- keys are in the order of their first items
       tally:into(aim(v))
       k = waiting + 1
     end
@@ -168,14 +153,13 @@ local function counting(stage, n)
   end
 
   function self.take()
-    settle()
     tally:pour(aim)
     local parts = {}
     for i = 1, n do
       local bytes, items = tally:pack(i)
       if bytes then parts[i] = { bytes, n = 1, items = items } end
     end
-    if tally:size() > MOST_KNOWN or tally:bytes() > MOST_BYTES then tally:clear() else tally:empty() end
+    if tally:size() > MOST_KEYS or tally:bytes() > MOST_BYTES then tally:clear() else tally:empty() end
     waiting = 0
     return parts
   end
