@@ -5,6 +5,7 @@
 local weigh = require("mp.flow.ledger").weigh
 
 local core = require "mp.core"
+local slots = require("mp.flow.key").slots
 
 local fold = {}
 
@@ -119,7 +120,7 @@ end
 -- count@key, in C.
 function fold.counted(node, ctx, out)
   local key, name = node.key.f, node.key.name
-  local tally = core.tally()
+  local tally, slot = core.tally(), slots(1)
   local state, op, entries = {}, { emits = out }, {}
   op.state = state
 
@@ -137,7 +138,7 @@ function fold.counted(node, ctx, out)
   function op.item(v)
     local k = key(v)
     if k == nil then error(("the key '%s' is nil"):format(name), 0) end
-    tally:add(k)
+    if not tally:add(k) then slot(k) end         -- raises what is wrong with it
   end
 
   function op.partial(part) tally:unpack(part[1]) end

@@ -65,6 +65,8 @@ local function exit(self)
   if not trains then push, count = o:single() end
   if trains and o.fail then o.fail = trains:wrap(o.fail) end
   push = push or trains and trains:wrap(o.push) or o.push
+  local tally = not trains and o:tally()
+  local add = tally and tally.add
 
   -- How many have gone this way, since the last time that somebody asked.
   function self.take_given()
@@ -83,7 +85,12 @@ local function exit(self)
     local gone = self.gone + 1
     self.gone = gone
     if mark ~= nil then self.mark, self.marked_at = mark, gone end
-    if push(v, label) then o.waiting = o.waiting + 1 end
+    local waits = add and add(tally, v)     -- at once, where it can be counted as it is
+    if waits then
+      o.waiting = waits
+    elseif push(v, label) then
+      o.waiting = o.waiting + 1
+    end
     if o.waiting >= self.limit then self:full() end
   end
 end
@@ -118,9 +125,11 @@ local function tallied(self, at, node, ctx)
   if not tally or self.trains or at < #self.stage.chain or not (def and def.tally) then return nil end
   local op = def.tally(node.spec.params, ctx, tally)
   local item, words, count = op.item, self.words, self.outlet.counted[1]
+  local o = self.outlet
   function op.item(v)
-    local n = item(v)
-    words[board.GIVEN], count.n = words[board.GIVEN] + n, count.n + n
+    if self.skip > 0 then return end        -- it was counted before
+    local n, different = item(v)
+    words[board.GIVEN], count.n, o.waiting = words[board.GIVEN] + n, count.n + n, different
   end
   return op
 end
