@@ -150,9 +150,9 @@ mprun: dies[1]: error on item "no 4": took 2 workers down
     assert.equal(1, got.status)
     local told = got.err:gsub("pid %d+", "pid N"):gsub("%[%d%]", "[N]")
     assert.equal([[
-range[N] pid N killed by SIGKILL, try 1/3
-range[N] pid N killed by SIGKILL in dies on item 77, try 2/3
-range[N] pid N killed by SIGKILL in dies on item 77, try 3/3
+dies[N] pid N killed by SIGKILL, try 1/3
+dies[N] pid N killed by SIGKILL on item 77, try 2/3
+dies[N] pid N killed by SIGKILL on item 77, try 3/3
 mprun: dies[N]: error on item 77: took 3 workers down
 ]], told)
   end)

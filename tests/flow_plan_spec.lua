@@ -31,7 +31,6 @@ end
 local function name(stage)
   local ids = {}
   for i, node in ipairs(stage.chain) do ids[i] = node.id end
-  ids[1] = stage.label
   return table.concat(ids, "+") .. pool(stage)
 end
 
@@ -56,14 +55,14 @@ local function ways_of(p)
     local to = {}
     if stage.out then to[1] = outlet_of(stage.out) end
     if stage.err then to[#to + 1] = "!" .. outlet_of(stage.err) end
-    if #to > 0 then list[#list + 1] = stage.label .. ">" .. table.concat(to, ",") end
+    if #to > 0 then list[#list + 1] = stage.chain[1].id .. ">" .. table.concat(to, ",") end
   end
   return table.concat(list, " ")
 end
 
 local function stage_of(p, label)
   for _, stage in ipairs(p.stages) do
-    if stage.label == label then return stage end
+    if stage.chain[1].id == label then return stage end
   end
   error("no stage " .. label)
 end
@@ -79,7 +78,7 @@ end
 local function which(p, what)
   local list = {}
   for _, stage in ipairs(p.stages) do
-    if what(stage) then list[#list + 1] = stage.label end
+    if what(stage) then list[#list + 1] = stage.chain[1].id end
   end
   return table.concat(list, " ")
 end

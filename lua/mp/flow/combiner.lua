@@ -4,7 +4,7 @@
 -- SPDX-License-Identifier: MIT
 --
 -- combiner(stage, n) -> c for a stage that reads n links, or nil where it has none
---   c.add(v) -> more     an item; it cannot be taken back. more: there is one more
+--   c.add(v) -> more     an item; it cannot be taken back. more: 1 if there is one more
 --                        thing to send
 --   c.take() -> parts    parts[i]: the message for link i, nil where no item was
 --                        for it; then there are no items
@@ -68,14 +68,14 @@ local function sums(stage, n, step)
       local i = place[k]
       part[i] = step(part[i], v, times, k)
       part.items, working = part.items + times, nil
-      return false
+      return 0
     else
       local at, acc = slot(k), step(nil, v, times, k)
       part = part_for(parts, at)
       part[part.n + 1], part[part.n + 2] = k, acc
       part.n, part.items = part.n + 2, part.items + times - 1
       part_of[k], place[k], working = part, part.n, nil
-      return true
+      return 1
     end
   end
 
@@ -147,7 +147,7 @@ local function counting(stage, n)
       tally:into(aim(v))
       k = waiting + 1
     end
-    local more = k > waiting
+    local more = k - waiting
     waiting = k
     return more
   end
@@ -215,7 +215,7 @@ function by_name.new(stage, n)
     known[k], remembered = true, remembered + 1
     part.n = part.n + 1
     part[part.n] = v
-    return true
+    return 1
   end
 
   function self.take()

@@ -71,7 +71,10 @@ local function say(self, stage, dead, message)
   local what = ""
   if message.item and stage.tagged then what = " on item " .. message.item
   elseif message.item then what = (" on item #%d %s"):format(message.first, message.item)
-  elseif dead.inner then what = (" in %s on item %s"):format(dead.inner.stage, dead.inner.item) end
+  elseif dead.inner then
+    local where = dead.inner.stage == stage.label and "" or " in " .. dead.inner.stage
+    what = ("%s on item %s"):format(where, dead.inner.item)
+  end
   self.say(("%s%s%s"):format(dead.text, what, message.apart and ": replaced"
     or (", try %d/%d"):format(message.deaths, math.max(1, stage.restarts))))
 end
@@ -92,6 +95,14 @@ function death.again(self, message)
   local stage = self.stages[message.index]
   local dead = find(stage.dead, message.first, message.deaths)
   if dead then say(self, stage, dead, message) else remember(stage, "asked", message) end
+end
+
+-- Of what remains nobody will hear: it was done, or is not asked for any more.
+function death.tell_rest(self)
+  for _, stage in ipairs(self.stages) do
+    for _, dead in ipairs(stage.dead or {}) do self.say(dead.text .. ": replaced") end
+    stage.dead = nil
+  end
 end
 
 -- A worker at something that took one down says what it is about to do inside.

@@ -66,7 +66,7 @@ function origin:wrap(push)
     if not self.open then begin(self) end
     self.n = self.n + 1
     push(v, label)
-    return waits
+    return waits and 1 or 0
   end
 end
 

@@ -21,13 +21,15 @@ local combiner = require "mp.flow.combiner"
 local slots = require("mp.flow.key").slots
 local train = require "mp.flow.train"
 
+local LARGE <const> = 1024      -- bytes of a string that count as one more message
+
 local function nil_key(inbox)
   error(("the key '%s' is nil"):format(inbox.key_name), 0)
 end
 
 -- senders: what goes into one inbox ------------------------------------------------------
 --
--- push(v) -> true if one more message waits then
+-- push(v) -> how many more messages wait then; a long string counts for several
 
 -- Which of an inbox's links an item goes to, working out its key.
 local function router(o, inbox)
@@ -78,7 +80,7 @@ local function plain(o, inbox)
     local list = lists[route and route(v) or 1]
     local n = list.n + 1
     list.n, list[n] = n, v
-    return true
+    return type(v) == "string" and #v >= LARGE and #v // LARGE or 1
   end
   return self
 end
@@ -225,7 +227,7 @@ local function to(o, outlet)
   table.insert(o.counted, count)
   return function(v)
     count.n = count.n + 1
-    if push(v) then o.waiting = o.waiting + 1 end
+    o.waiting = o.waiting + (push(v) or 0)
   end
 end
 

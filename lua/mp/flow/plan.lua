@@ -57,7 +57,7 @@ local function stage_of(chain, cpus)
   local least, most = size(chain.pool, cpus, head)
   if head.windowed and not head.key then least, most = 1, 1 end
   local stage = {
-    label = head.id, chain = chain, spec = head.spec, role = #head.ins == 0 and "source" or last.role,
+    label = fuse.heart(chain).id, chain = chain, spec = head.spec, role = #head.ins == 0 and "source" or last.role,
     least = least, workers = most, key = head.key and head.key.f,
     key_name = head.key and head.key.name, outboxes = {},
     chunk = first_option(chain, "chunk") or option.default "chunk",
@@ -91,7 +91,7 @@ end
 local function new_inbox(self, stage, label)
   local head = stage.chain[1]
   local links = stage.key and stage.workers or 1
-  local inbox = { index = #self.inboxes + 1, label = label or stage.label, links = links,
+  local inbox = { index = #self.inboxes + 1, label = label or head.id, links = links,
     cap = math.max(1, get(head, "cap") // links), key = stage.key, key_name = stage.key_name,
     readers = { stage }, feeders = 0, tagged = head.tagged or false, orders = head.ordered or false,
     windowed = head.windowed, full = full_of(head), expects = {}, origin_of = {}, sends = {} }
@@ -200,16 +200,15 @@ local function merger(self, stage)
   local rest = stage.chain
   stage.chain = { { id = head.id, spec = { kind = "partial", fold = head.spec }, options = head.options,
                     ins = head.ins, node = head.node, hidden = true, out = {} } }
-  rest[1] = { id = head.id, spec = { kind = "merge", fold = head.spec }, options = head.options,
+  rest[1] = { id = head.id .. "(merge)", spec = { kind = "merge", fold = head.spec }, options = head.options,
               ins = { {} }, node = head.node, out = head.out, role = head.role }
   rest.pool = 1
   local new = stage_of(rest, 1)
-  new.label = head.id .. "(merge)"
   new.out, new.err, new.origin = stage.out, stage.err, stage.origin
   stage.out, stage.err, stage.origin = nil, nil, nil
   stage.spec = stage.chain[1].spec
   new.outboxes, stage.outboxes = stage.outboxes, {}
-  new.inbox = new_inbox(self, new)
+  new.inbox = new_inbox(self, new, new.label)
   feed(stage, new.inbox)
   stage.out = { kind = "to", inbox = new.inbox, links = {} }
   return new

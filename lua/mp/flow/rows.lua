@@ -27,7 +27,7 @@ end
 local function row_of(self, stage)
   local words = self.board
   local function sum(word) return board.sum(words, stage, board[word]) end
-  local row = { label = stage.label, workers = running(words, stage), most = stage.workers, role = stage.role,
+  local row = { label = stage.chain[1].id, workers = running(words, stage), most = stage.workers, role = stage.role,
     taken = sum "TAKEN", given = sum "GIVEN", failed = sum "FAILED", skipped = sum "SKIPPED",
     retried = sum "RETRIED", busy = sum "BUSY" / 1e9, blocked = sum "BLOCKED" / 1e9,
     fill = waiting(stage),

@@ -325,7 +325,10 @@ local function on_signal(self, name)
   return function()
     self.signals = (self.signals or 0) + 1
     self.signal_name = self.signal_name or name
-    if self.waiting then error(wake, 0) end
+    if self.waiting then
+      self.waiting = false
+      error(wake, 0)
+    end
   end
 end
 
@@ -351,9 +354,13 @@ local function patience(self)
 end
 
 local function wait(self)
-  self.waiting = true
-  local fine, ready_ = pcall(self.core.wait, waiting_for(self), patience(self))
-  self.waiting = false
+  local list, seconds = waiting_for(self), patience(self)
+  local fine, ready_ = pcall(function()
+    self.waiting = true        -- from here on a signal ends the wait
+    local found = self.core.wait(list, seconds)
+    self.waiting = false
+    return found
+  end)
   if fine then return ready_ or {} end
   if ready_ == wake then return {} end
   error(ready_, 0)
@@ -435,6 +442,7 @@ function run.supervise(self)
     catch_signals(self)
     supervise(self)
     tell_the_rest(self)
+    death.tell_rest(self)
   end)
   end_ports(self)
   if self.watch then self.watch(self.time(), function() return rows(self) end, true) end

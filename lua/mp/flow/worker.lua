@@ -88,8 +88,8 @@ local function exit(self)
     local waits = add and add(tally, v)     -- at once, where it can be counted as it is
     if waits then
       o.waiting = waits
-    elseif push(v, label) then
-      o.waiting = o.waiting + 1
+    else
+      o.waiting = o.waiting + (push(v, label) or 0)
     end
     if o.waiting >= self.limit then self:full() end
   end

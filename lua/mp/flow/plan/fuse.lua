@@ -1,6 +1,7 @@
 -- plan/fuse: which neighbours share their workers and skip the queue.  Pure.
 -- SPDX-License-Identifier: MIT
 --
+-- fuse.heart(chain) -> the node that gives a chain its name
 -- fuse(nodes, apart) -> list of chains { node, node, … }, in the nodes' order.
 -- Neighbours on `->` share workers where nothing is lost by it:
 --   - both were given the same pool, or
@@ -91,7 +92,7 @@ local function fits(chain, b)
   return one(b.pool)
 end
 
-return function(nodes, apart)
+local function fuse(nodes, apart)
   local chains, taken = {}, {}
   for _, node in ipairs(nodes) do
     if #node.ins == 0 then taken[node] = false end
@@ -130,3 +131,13 @@ return function(nodes, apart)
   end
   return chains
 end
+
+-- Whose name a chain goes by: the first that is more than a help to others.
+local function heart(chain)
+  for _, node in ipairs(chain) do
+    if not light(node) then return node end
+  end
+  return chain[1]
+end
+
+return setmetatable({ heart = heart }, { __call = function(_, nodes, apart) return fuse(nodes, apart) end })

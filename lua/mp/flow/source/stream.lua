@@ -42,7 +42,10 @@ function stream:close() self.file:close() end
 local function wait(self)
   local ctx, seconds = self.ctx, 0
   while not ctx.stopping do
-    if self.regular or #core.wait({ self.file }, seconds) > 0 then return true end
+    if self.regular then return true end
+    local fine, ready = pcall(core.wait, { self.file }, seconds)
+    if not fine and not tostring(ready):find "is not open$" then error(ready, 0) end
+    if not fine or #ready > 0 then return true end    -- reading says what is wrong
     ctx.idle()
     seconds = SLICE
   end
