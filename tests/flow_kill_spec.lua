@@ -146,3 +146,70 @@ describe("an item that failed", function()
   survives("is told once, though a fold's next worker works through it again",
     "range(1, 900) -> heavy! -> null; heavy !> item -> sort -> collect", 0.03, "heavy")
 end)
+
+describe("a signal that stops a source", function()
+  -- SIGTERM for the source, right behind its n-th commit.
+  local function signal_after(n)
+    local engine = fake()
+    local commit, signal = engine.core.commit, engine.signal
+    local handler, source
+    function engine.signal(name, f)
+      local who, main = coroutine.running()
+      if not main then handler, source = f, who end
+      signal(name, f)
+    end
+    function engine.core.commit(...)
+      local ok, why = commit(...)
+      if coroutine.running() == source then
+        n = n - 1
+        if n == 0 then handler() end
+      end
+      return ok, why
+    end
+    return engine
+  end
+
+  it("comes between two items, not in the middle of a commit", function()
+    stages.gen = function() for i = 1, 500 do emit(i) end end
+    for n = 1, 12 do
+      local f = flow("gen -> itself -> collect", stages)
+      f.engine = signal_after(n)
+      local got = f:run()
+      assert.is_true(got.n > 0)
+      for i, v in ipairs(got) do assert.equal(i, v) end
+    end
+  end)
+
+  it("is heard though the owner was not waiting when it came", function()
+    local made
+    stages.gen = function(ctx)
+      for i = 1, 30 do
+        emit(i)
+        made = i
+        ctx.sleep(0.02)
+      end
+    end
+    local engine = fake()
+    local handler, ended, signal, time = nil, 0, engine.signal, engine.time
+    function engine.signal(name, f)
+      if name == "INT" then handler = f end
+      signal(name, f)
+    end
+    function engine.time()
+      local _, main = coroutine.running()
+      for _, p in ipairs(engine.processes) do ended = ended + (p.exitcode and 1 or 0) end
+      if main and handler and ended > 0 then
+        local f = handler
+        handler = nil
+        f()
+      end
+      return time()
+    end
+    local f = flow("range(1, 2) -> null; gen -> null", stages)
+    f.engine = engine
+    local fine, e = pcall(f.run, f)
+    assert.is_false(fine)
+    assert.equal(130, e.exit_status)
+    assert.is_true(made < 20, made .. " items")
+  end)
+end)

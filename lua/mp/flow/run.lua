@@ -333,6 +333,7 @@ local function on_signal(self, name)
 end
 
 local function look_at_signals(self)
+  self.seen = self.signals
   if not self.signals then return end
   run.stop(self)
   if self.signals > 1 then self.at_once = true end
@@ -353,15 +354,18 @@ local function patience(self)
   return scale.patience(self, seconds)
 end
 
+-- A signal ends the wait: one that has come already, too.
+local function wait_for(self, list, seconds)
+  self.waiting = true
+  local ready_ = self.signals == self.seen and self.core.wait(list, seconds)
+  self.waiting = false
+  return ready_ or {}
+end
+
 local function wait(self)
-  local list, seconds = waiting_for(self), patience(self)
-  local fine, ready_ = pcall(function()
-    self.waiting = true        -- from here on a signal ends the wait
-    local found = self.core.wait(list, seconds)
-    self.waiting = false
-    return found
-  end)
-  if fine then return ready_ or {} end
+  local fine, ready_ = pcall(wait_for, self, waiting_for(self), patience(self))
+  if fine then return ready_ end
+  self.waiting = false
   if ready_ == wake then return {} end
   error(ready_, 0)
 end

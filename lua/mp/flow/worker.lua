@@ -151,7 +151,7 @@ local function build(self)
     local ctx = context(self, node)
     self.contexts[at] = ctx
     if at == 1 and produce.is_source(node) then
-      out = self.stage.tasks and out or produce.marked(self, out)
+      out = self.stage.tasks and out or produce.way_out(self, out)
       self.source = { node = node, ctx = ctx, out = out }
       emit.to = out
     else
