@@ -213,3 +213,37 @@ describe("a signal that stops a source", function()
     assert.is_true(made < 20, made .. " items")
   end)
 end)
+
+describe("a worker too many", function()
+  it("leaves nothing undone, wherever it dies while it goes", function()
+    local quiet = false
+    stages.bursts = function(ctx)
+      for _ = 1, 2 do
+        for i = 1, 2000 do emit(i) end
+        quiet = true
+        ctx.sleep(1.5)
+        quiet = false
+      end
+    end
+    stages.total = flow.fold { init = 0, add = function(a, b) return a + b end,
+                               merge = function(a, b) return a + b end }
+    local places, n = 0, math.huge
+    local function once_at(name)
+      if name ~= "total[2]" or not quiet then return false end
+      places = places + 1
+      return places == n
+    end
+    local function sum()
+      places, quiet = 0, false
+      local fine, got = attempt("bursts -> total*1..2{cap=8, chunk=1} -> collect", { die = once_at })
+      return fine and got[1] or got
+    end
+    assert.equal(2000 * 2001, sum())
+    local last = places
+    assert.is_true(last >= 6, last .. " places")
+    for i = 1, last do
+      n = i
+      assert.equal(2000 * 2001, sum(), "at place " .. i .. " of " .. last)
+    end
+  end)
+end)

@@ -229,7 +229,9 @@ function consume.run(self, notes)
   if notes.open and not resume(self, notes.open) then return end
   if notes.apart and not trains.resume(self, notes.apart) then return end
   local take = stage.ordered and trains.in_order or stage.tagged and trains.as_they_come or one_by_one
-  if not take(self, link) then return end      -- what it has goes back, to who else reads it
+  if notes.retired then self.retired = true      -- it was about to, and takes no more
+  elseif not take(self, link) then return end    -- what it has goes back, to who else reads it
+  if self.retired and self.ledger then self.ledger:note("retired", true) end
   self:end_of_input()
   self:commit()
   if self.retired then self:leave_nothing() end

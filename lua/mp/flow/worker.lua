@@ -272,6 +272,7 @@ function Worker:leave_nothing()
   end
   if not self.ledger then return end
   self.ledger:note("finished", nil)
+  self.ledger:note("retired", nil)
   self.ledger:refresh()
   self:commit()
 end
