@@ -484,6 +484,13 @@ function endless() for i = 1, math.huge do emit(i) mp.sleep(i < 3 and 0 or 0.01)
     assert.same({ 0, "1\n2\n" }, { r.status, r.out }, r.err)
   end)
 
+  it("of lines that take no more hold up nobody, whose keys are others", function()
+    local r = flow [[
+flow "range(1, 20000) -> `head -1`@mod*4{cap=64} -> count -> stdout"
+function mod(x) return x % 64 end]]
+    assert.same({ 0, "4\n" }, { r.status, r.out }, r.err)
+  end)
+
   it("of lines end the run when their worker is killed; others are started again", function()
     local once = support.file "once"
     local r = flow [[flow "range(1, 9) -> `read x; kill -9 $PPID` -> stdout"]]

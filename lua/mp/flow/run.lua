@@ -196,6 +196,12 @@ local function stage_ended(self, stage)
   end
 end
 
+-- With a key, each worker has a link of its own, which nobody else reads.
+local function close_own_link(stage, index, message)
+  local inbox = stage.inbox
+  if inbox and inbox.links > 1 and message and not message.retired then inbox.sends[index]:close(true) end
+end
+
 local function died(self, p, at)
   local stage = at.stage
   stage.deaths, self.deaths = stage.deaths + 1, self.deaths + 1
@@ -216,13 +222,14 @@ local function ended(self, p)
   self.live[p] = nil
   self.board[board.line(at.stage, at.index) + board.PID] = 0
   at.stage.running, at.stage.indexes[at.index] = at.stage.running - 1, nil
-  local message = self.done[p.name]
-  self.done[p.name] = nil
+  local message = self.done[p]
+  self.done[p] = nil
   if not message and self.report then
     if p.exitcode ~= 0 then death.tell(self, at, p) end
   elseif not message and not self.stopped_source(self, at) then
     return died(self, p, at)
   end
+  close_own_link(at.stage, at.index, message)
   if at.stage.running == 0 then stage_ended(self, at.stage) end
 end
 
@@ -263,7 +270,7 @@ function handle.at(self, message) death.at(self, message) end
 
 function handle.done(self, message)
   local stage = self.stages[message.index]
-  self.done[("%s[%d]"):format(stage.label, message.worker)] = message
+  self.done[stage.indexes[message.worker]] = message
   add_edges(self, message)
   self.dropped = self.dropped + message.dropped
 end
@@ -400,7 +407,7 @@ end
 local function tell_the_rest(self)
   if not self.report then return end
   for p, at in pairs(self.live) do
-    if not p:is_alive() and not self.done[p.name] then
+    if not p:is_alive() and not self.done[p] then
       p:join()
       if p.exitcode ~= 0 then death.tell(self, at, p) end
     end

@@ -500,7 +500,8 @@ function worker.main(run, stage, index)
   self.shown = 0
   self:show(self.time())
   if not fine and not Worker.leaving(e) then return self:tell(self:report(e)) end
-  self:tell { kind = "done", inner = self.inner, edges = edges(self), dropped = self.outlet:dropped() }
+  self:tell { kind = "done", inner = self.inner, edges = edges(self), dropped = self.outlet:dropped(),
+    retired = self.retired }
 end
 
 return worker
