@@ -247,3 +247,26 @@ describe("a worker too many", function()
     end
   end)
 end)
+
+describe("what a stage gives at its end", function()
+  stages.closing = flow.stage {
+    item = function(x) return x end,
+    close = function() return 1000 end,
+  }
+
+  local function gives(text, expected)
+    it("stands behind all items that are in order: " .. text, function()
+      local fine, got = attempt(text)
+      assert.is_true(fine, tostring(got))
+      got.n = nil
+      assert.same(expected, got)
+    end)
+  end
+
+  gives("range(1, 4) -> closing*2 => itself -> collect", { 1, 2, 3, 4, 1000, 1000 })
+  gives("range(1, 4)*2 -> closing => itself*2 => itself#2 -> collect", { 1, 2, 3, 4, 1000 })
+  gives("range(1, 4) -> (closing & square) -> zip -> itself -> collect",
+    { { 1, 1 }, { 2, 4 }, { 3, 9 }, { 4, 16 } })
+  survives("is there once",
+    "range(1, 300)*2! -> closing*2! -> itself*2! => square! -> collect", 0.05, "range", "closing", "itself", "square")
+end)

@@ -10,6 +10,7 @@
 --   o:next_leases()        its leases
 --   o:next() -> train, leases     takes it; its parts merged. A train whose flag is
 --                          MARK comes once for all origins
+-- o:late() -> train, leases | nil     what came behind all others, when there are no more
 -- o:state() -> state       how far it is, for the ledger; not what waits
 
 local train = require "mp.flow.train"
@@ -87,6 +88,13 @@ function order:next()
     if self.nstopped == self.origins then align(self) else t[3] = 0 end
   end
   return t, w.leases
+end
+
+function order:late()
+  local w = self.waiting[train.LATE]
+  if not w then return nil end
+  self.waiting[train.LATE] = nil
+  return self.merge(w), w.leases
 end
 
 -- How far it is, as a state for the ledger.

@@ -79,7 +79,7 @@ end
 -- Before a commit; flag MARK: a window ends here, with an empty train if need be.
 -- (A task's last train is closed already, but it may give more than a commit takes.)
 function origin:close(flag)
-  if not self.open and flag == 0 then return end
+  if self.size == math.huge or not self.open and flag == 0 then return end
   if not self.open then begin(self) end
   self:finish(flag)
   if self.worker.ledger then self.worker.ledger:note("train", self.id) end
@@ -103,6 +103,11 @@ function origin:end_task()
   local now = self.worker.time()
   self:pace(now - self.since, self.trains)
   self.since = now
+end
+
+-- No more trains are begun: another one takes what is still to come.
+function origin:leave()
+  self.open, self.n, self.size = true, 0, math.huge
 end
 
 -- The size of trains follows their pace, waiting for credits included.

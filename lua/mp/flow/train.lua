@@ -9,9 +9,10 @@
 --              plus BRANCH times the number of the branch that it came along,
 --              where several meet
 --   positions  false, or for each item where it stood in the train that began
--- Two trains with one id are parts of the same one.
+-- Two trains with one id are parts of the same one. LATE is the id of those behind all
+-- others: what came of no item, but of a stage's end.
 
-local train = { HEAD = 4, LAST = 1, MARK = 2, BRANCH = 16 }
+local train = { HEAD = 4, LAST = 1, MARK = 2, BRANCH = 16, LATE = -1 }
 
 local TASK <const>, ORIGIN <const> = 34, 54
 

@@ -186,10 +186,13 @@ local function suspect_next(self)
 end
 
 local function pass_in_order(self, t, leases)
-  local weight = self.order.expects[train.origin(t[1])]
+  local weight = 1
+  if t[1] ~= train.LATE then
+    weight = self.order.expects[train.origin(t[1])]
+    give_credit(self, t)
+  end
   if weight > 1 - order.ENOUGH then t[4] = false end     -- nothing of it is elsewhere
   local deaths, first = claim(self, leases)
-  give_credit(self, t)
   if deaths > 0 and t.n > HEAD then return suspect(self, t, weight, deaths, first) end
   pass(self, t, weight)
   if self.ledger then self.ledger:took(t, HEAD + 1, t.n) end
@@ -216,6 +219,13 @@ local function put(self, list)
   self.core.keep(list.lease, list.n)
 end
 
+-- At the end of input. (For zip, it belongs to nothing.)
+local function deliver_late(self)
+  if self.stage.zip then return true end
+  local t, leases = self.order:late()
+  return not t or pass_in_order(self, t, leases) and commit(self)
+end
+
 function trains.in_order(self, link)
   self.suspects = {}
   while true do
@@ -231,7 +241,7 @@ function trains.in_order(self, link)
       if self.enough then return true end
     else
       local what = intake.nothing(self, why)
-      if what then return what == "closed" end
+      if what then return what == "closed" and deliver_late(self) end
     end
     if not self:tick() then return false end
   end

@@ -18,6 +18,7 @@ local origin = require "mp.flow.origin"
 local outlet = require "mp.flow.outlet"
 local produce = require "mp.flow.produce"
 local show = require "mp.flow.show"
+local train = require "mp.flow.train"
 
 local worker = {}
 
@@ -343,7 +344,7 @@ end
 -- Of another one, results are counted at the exit; a successor's are cut short there.
 local function finish_by_count(self, at, op, gone)
   self.skip, self.gone = gone, gone
-  self:flow_freely(FINISH)
+  if self.late then self.limit = math.huge else self:flow_freely(FINISH) end
   local full = self.full
   function self.full()
     note_finished(self, at, self.gone)
@@ -372,13 +373,30 @@ function Worker:commit_or_leave()
   if self.trains then self.trains:ready() end
 end
 
+local function ends(self)
+  for _, op in pairs(self.ops) do
+    if op.finish then return true end
+  end
+  return false
+end
+
+-- What a stage that only hands on trains gives at its end stands behind all of them,
+-- and goes in one commit.
+function Worker:begin_late()
+  self.outlet:begin(train.LATE, 1)
+  if self.trains then self.trains:leave() end
+end
+
 function Worker:end_of_input()
   local started = self.time()
   self.current, self.list = nil, nil
+  self.late = ends(self) and (self.hands_on or self.trains and self.trains.by_task)
+  if self.late then self:begin_late() end
   for at = 1, #self.stage.chain do
     local op = self.ops[at]
     if op and op.finish then finish(self, at, op) end
   end
+  if self.late then self.outlet:close(0) end
   self.words[board.BUSY] = self.words[board.BUSY] + (self.time() - started) * 1e9
 end
 
