@@ -5,15 +5,10 @@
 -- that gathers (a fold, sort, a command that reads lines, …), whose results are
 -- new items.
 
+local gathers = require "mp.flow.gathers"
 local way = require "mp.flow.check.way"
 
 local order = {}
-
-local function gathers(node)
-  local spec, def = node.spec, node.spec.def or {}
-  return spec.kind == "fold" or spec.kind == "command" and node.options.per ~= "item"
-    or def.gathers or def.window or false
-end
 
 -- The nodes that emitted what comes to a node, in order of discovery; nil where
 -- some way to it is not known.

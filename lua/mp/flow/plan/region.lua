@@ -26,15 +26,11 @@
 --                                        in them an item stood
 
 local each_way = require("mp.flow.plan.copy").ways
+local gathers = require "mp.flow.gathers"
 
 local M = {}
 
 local function def_of(node) return node.spec.def or {} end
-
-local function gathers(node)
-  return node.spec.kind == "fold" or node.spec.kind == "command" and node.options.per ~= "item"
-    or def_of(node).gathers or def_of(node).window
-end
 
 local function transparent(node)
   return #node.ins > 0 and not gathers(node)
