@@ -122,6 +122,26 @@ describe("mprun ends", function()
       got.err)
   end)
 
+  it("in order by a signal that all of its processes get", function()
+    for name, status in pairs { TERM = 143, INT = 130 } do
+      for _ = 1, 5 do
+        local got = support.run { "setsid", "-w", support.program, script(([[
+          flow" forever -> f*2 -> `cat` -> count -> stdout "
+          function forever()
+            for i = 1, 1e9 do
+              if i == 100 then os.execute "kill -%s 0" end
+              emit(i)
+              mp.sleep(0.001)
+            end
+          end
+          function f(n) mp.sleep(0.001) return n end]]):format(name)) }
+        assert.equal(status, got.status, got.err)
+        assert.is_nil(got.err:find "killed" or got.err:find "error")
+        assert.is_true(tonumber(got.out) >= 99, got.out)
+      end
+    end
+  end)
+
   it("with 1 when an item has taken as many workers down as it may, having told each time", function()
     local got = mprun { script [[
       flow" numbers -> dies{restarts=2, chunk=1} -> stdout "

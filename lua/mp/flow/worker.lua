@@ -511,6 +511,8 @@ function worker.main(run, stage, index)
     stage = stage, index = index, args = {}, words = {}, inner = {}, ops = {}, contexts = {}, returns = {},
     board = run.board, line = board.line(stage, index), shown = 0, last = 0, skip = 0, gone = 0,
     limit = math.huge, deaths = 0, signal = run.signal, elastic = index > stage.least }, Worker)
+  -- Meant for the flow, whose main process gets it, too: `timeout 60 mprun …`.
+  if self.signal then self.signal("TERM", function() end) end
   self:open_board()
   local fine, e = xpcall(live, Worker.handler, self)
   emit.to = nil
