@@ -109,6 +109,50 @@ describe("a flow that was started", function()
       f:send(2) f:send(3)]])
   end)
 
+  it("does not wait at the script's end for somebody who reads what comes out", function()
+    assert.equal("end\n", out_of [[
+      local f = flow" in -> square{cap=4} -> out{cap=4} ":start()
+      for _ = 1, 9 do f:send(1, 0.01) end
+      print "end"]])
+  end)
+
+  it("ends with a script that fails, or leaves", function()
+    for ending, status in pairs { ["error 'oh'"] = 1, ["os.exit(5)"] = 5, ["flow 'range(1, 2)':run()"] = 2 } do
+      for _, text in ipairs { "in -> square -> out", "forever -> square -> null", "forever -> square -> out" } do
+        local got = mprun { seconds = 30, script(("%sflow' %s ':start() %s"):format(COMMON, text, ending)) }
+        assert.equal(status, got.status, text .. " " .. ending)
+      end
+    end
+  end)
+
+  it("stops with a process that has not waited for it", function()
+    assert.equal("0\ttrue\n", out_of [[
+      local seen = mp.Value("i64", 0)
+      function see(x) seen:add(1) return x end
+      local p = mp.Process { target = function()
+        flow" forever -> see -> out ":start()
+        while seen:get() == 0 do mp.sleep(0.01) end
+      end }:start()
+      p:join()
+      print(p.exitcode, seen:get() > 0)]])
+  end)
+
+  it("does not run where flows are only checked or drawn, and the script goes on", function()
+    local text = [[
+      local f = flow" in -> square -> out ":start()
+      print(f:send(1))
+      print(f:recv())
+      for _ in f:results() do print "a result" end
+      f:close()
+      f:stop()
+      print(f:wait().n, #f:stats())]]
+    local all = "nil\tclosed\nnil\tclosed\n0\t0\n"
+    for options, drawn in pairs { ["--check"] = "", ["--graph=text"] = "[in -> square] -> out\n" } do
+      local got = mprun { seconds = 30, options, script(COMMON .. text) }
+      assert.same({ 0, "", all .. drawn }, { got.status, got.err, got.out:sub(1, #all + #drawn) })
+    end
+  end)
+
   it("fails when its supervisor is killed; nobody waits for ever", function()
     local got = mprun { seconds = 30, script(COMMON .. [[
       local f = flow" in -> slowly -> out ":start()
@@ -123,6 +167,7 @@ describe("a flow that was started", function()
   it("says what is wrong with a call", function()
     for call, message in pairs {
       ["f:recv()"] = "flow:recv: it has not been started: f:start()",
+      ["f.start()"] = "flow:start: call it with ':', as f:start()",
       ["f:start() f:start()"] = "flow:start: it has been started already",
       ["f:start() f:send(1)"] = "flow:send: the flow has no 'in'",
       ["f:start() f:wait 'x'"] = "flow:wait: timeout must be a number of seconds from 0 on, got x",

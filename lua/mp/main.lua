@@ -136,6 +136,12 @@ local function failed(report)
   return 1, tostring(report)
 end
 
+-- What the script has started is not waited for.
+local function give_up(report)
+  if flow then pcall(flow.cancel) end
+  return failed(report)
+end
+
 function main.run(script)
   local args = _G.arg
   if options.program then args[-1] = options.program end
@@ -144,10 +150,10 @@ function main.run(script)
   ok, report = xpcall(main.prepare, explain, _G)
   if not ok then return failed(report) end
   ok, report = xpcall(script, explain, table.unpack(args))
-  if not ok then return failed(report) end
+  if not ok then return give_up(report) end
   local status, message
   ok, status, message = xpcall(finish, explain)
-  if not ok then return failed(status) end
+  if not ok then return give_up(status) end
   return status or 0, message
 end
 

@@ -127,4 +127,7 @@ function flow.run_declared(given)
   return 0
 end
 
+-- The script has failed: what it started ends.
+flow.cancel = object.cancel
+
 return flow

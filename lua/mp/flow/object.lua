@@ -152,12 +152,24 @@ end
 
 -- steering -----------------------------------------------------------------------------
 
+-- What is started where flows are only checked or drawn: it has ended at once.
+local still = { input = true, output = true }
+function still.send() return nil, "closed" end
+function still.recv() return nil, "closed" end
+function still.wait() return { collected = { n = 0 } } end
+function still.rows() return {} end
+function still.finish() end
+function still.stop() end
+
 -- Starts it; it goes on beside the script, until f:wait() or the script's end.
 function Flow:start()
   if self.going then error("flow:start: it has been started already", 2) end
   local given, only_looked_at = checked(self)
   self.steered = true
-  if only_looked_at then return self end
+  if only_looked_at then
+    self.going, self.told = still, true
+    return self
+  end
   local e = engine { bar = false }
   self.given = given
   local fine, going = pcall(steer.start, planned(self, given, e), e)
@@ -244,7 +256,7 @@ function Flow:finish()
   local s = self.going
   if not s or self.told then return end
   if s.input then s:finish() end
-  s:wait()
+  s:drain()
   report_of(self, s)
 end
 
@@ -264,6 +276,19 @@ function Flow:graph(format)
   local how = plan(self.nodes, { cpus = tonumber(given.jobs) or require("mp").cpu_count(), apart = given.apart })
   return draw(self.nodes, format, picture(self.nodes, how, self.result))
 end
+
+-- f.run() for f:run()
+for name, method in pairs(Flow) do
+  if type(method) == "function" then
+    Flow[name] = function(self, ...)
+      if getmetatable(self) ~= Flow then error(("flow:%s: call it with ':', as f:%s()"):format(name, name), 2) end
+      return method(self, ...)
+    end
+  end
+end
+
+-- All that this process has started and not seen to its end is ended.
+object.cancel = steer.cancel
 
 function object.new(text, stages, info, about)
   return setmetatable({ text = text, stages = stages or _G, info = info, about = about }, Flow)

@@ -8,7 +8,9 @@
 --
 -- steer.start(plan, engine) -> s
 -- s:send(v, [timeout]), s:recv([timeout]), s:finish() end of input, s:wait([timeout]) ->
--- outcome | nil, "timeout", s:stop(how), s:rows()
+-- outcome | nil, "timeout", s:stop(how), s:rows(), s:drain() waits, and drops what
+-- comes out
+-- steer.cancel() all that this process has started end now
 --   outcome   { report, unread, signal, collected, rows, … }, see run.supervise
 
 local rows = require "mp.flow.rows"
@@ -33,6 +35,25 @@ local function supervise(r)
   return result
 end
 
+-- Of this process, that have not ended.
+local started, registered = {}, false
+
+local function stop_all(how)
+  for s in pairs(started) do
+    s:stop(how)
+    s:drain()
+  end
+end
+
+-- What a process has started and not waited for stops with it.
+local function remember(self)
+  started[self] = true
+  if registered then return end
+  registered = true
+  table.insert(self.core.forked, function() started = {} end)
+  self.core.finish(function() stop_all "drain" end)
+end
+
 local function start(plan, engine)
   local r = run.prepare(plan, engine)
   r.apart = true
@@ -43,6 +64,7 @@ local function start(plan, engine)
   end
   self.process = engine.Process { target = supervise, args = { r }, name = "flow" }
   self.process:start()
+  remember(self)
   return self
 end
 
@@ -69,7 +91,7 @@ local function ended(self)
     abandon(self)
     outcome = { report = "the flow's supervisor: " .. tostring(outcome), rows = {} }
   end
-  self.outcome = outcome
+  self.outcome, started[self] = outcome, nil
   return true
 end
 
@@ -136,9 +158,15 @@ end
 -- "drain": sources stop, what is inside is finished; "cancel": all ends now.
 function Steered:stop(how) self.run.control:put { kind = "stop", how = how } end
 
+-- To its end; what comes out and nobody reads does not hold it up.
+function Steered:drain()
+  while self.output and self:recv() ~= nil do end
+  return self:wait()
+end
+
 function Steered:rows()
   if self.outcome then return self.outcome.rows end
   return rows(self.run)
 end
 
-return { start = start }
+return { start = start, cancel = function() stop_all "cancel" end }
