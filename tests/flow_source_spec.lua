@@ -585,5 +585,9 @@ describe("stdin", function()
 
   it("takes no arguments", function()
     refused("stdin", "'stdin' takes no arguments", 1)
+    for from, why in pairs { ["<&-"] = "closed", ["</tmp"] = "a directory" } do
+      local got = support.run { "sh", "-c", ("exec %s -e 'flow[[ stdin -> null ]]' %s"):format(support.program, from) }
+      assert.same({ 1, "mprun: stdin: standard input is " .. why .. "\n" }, { got.status, got.err })
+    end
   end)
 end)

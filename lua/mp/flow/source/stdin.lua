@@ -2,10 +2,18 @@
 -- its worker cannot be replaced.
 -- SPDX-License-Identifier: MIT
 
+local core = require "mp.core"
 local argument = require "mp.flow.argument"
 local stream = require "mp.flow.source.stream"
 
 local stdin = { role = "source", pool = "one", arguments = argument.nothing "stdin" }
+
+function stdin.ready()
+  local about = core.stat(io.stdin)
+  if not about then return nil, "stdin: standard input is closed" end
+  if about.kind == "directory" then return nil, "stdin: standard input is a directory" end
+  return true
+end
 
 function stdin.produce(_, ctx, out)
   local find, sub = string.find, string.sub
