@@ -204,6 +204,14 @@ mprun: dies[N]: error on item 77: took 3 workers down
     assert.is_truthy(got.err:find "range +2 .*\n  tostring +50 +50 ")
   end)
 
+  it("and tells what went in and out of each stage, also within one process", function()
+    local got = mprun { "--summary", script [[
+      flow" range(1, 50) -> odd -> twice -> count -> stdout "
+      odd = filter(function(n) return n % 2 == 1 end)
+      function twice(n) emit(n) emit(n) end]], "-j", "1" }
+    assert.is_truthy(got.err:find("\nrange +1 +%- +50 .*\n +odd +50 +25 .*\n *twice +1? *25 +50 "), got.err)
+  end)
+
   it("with what -j and -o say", function()
     local path = script [[
       flow" range(1, 300) -> f*cpu -> distinct -> count -> stdout "

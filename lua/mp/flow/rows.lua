@@ -4,6 +4,8 @@
 -- rows(run) -> a list, one row for each stage and each that runs inside it:
 --   { label, workers (now running), most, role, taken, given, failed, skipped, retried,
 --     busy, blocked (seconds), fill (items waiting), cap, inside, progress, total, done }
+-- What goes from one to the next within a stage is known at its end; until then the
+-- first has given what left the stage.
 
 local board = require "mp.flow.board"
 
@@ -49,13 +51,14 @@ return function(self)
   local list = {}
   for _, stage in ipairs(self.stages) do
     local row = row_of(self, stage)
+    local given, inner = row.given, stage.inner
     list[#list + 1] = row
     for at = 2, #stage.chain do
       local node = stage.chain[at]
-      local n = stage.inner and stage.inner[at] or 0
-      list[#list].given = at == 2 and n or list[#list].given
+      local n = inner and inner[at] or 0
+      if inner then list[#list].given = n end
       list[#list + 1] = { label = node.id, workers = row.workers, role = node.role == "sink" and "sink" or "between",
-        taken = n, given = row.given, failed = 0, skipped = 0, retried = 0, busy = 0, blocked = 0,
+        taken = n, given = given, failed = 0, skipped = 0, retried = 0, busy = 0, blocked = 0,
         inside = true, stage = stage.index }
     end
   end
