@@ -14,6 +14,11 @@ function fetch(url) return url end
 database = { open = function() return {} end }
 ]]
 
+local FILES = {
+  ["a.txt"] = "the words of a text\n", ["b.txt"] = "the words of a text\n",
+  ["urls.txt"] = "http://localhost/a\nhttp://localhost/b\n",
+}
+
 local LOG = ('1.2.3.4 - - [20/Nov/2026] "GET /a HTTP/1.1" 200 10\n'):rep(3)
 
 local function documents()
@@ -54,10 +59,10 @@ local function run(block)
     file:close()
   end
   keep("access.log", LOG)
-  for _, name in ipairs{ "a.txt", "b.txt" } do keep(name, "the words of a text\n") end
+  for name, text in pairs(FILES) do keep(name, text) end
   keep("given.lua", GIVEN)
   keep("block.lua", 'dofile "given.lua"\n' .. block.code .. "\n")
-  local args = (block.command or "x.lua access.log"):gsub("^%S+", "block.lua")
+  local args = (block.command or "x.lua access.log"):gsub("%S+%.lua", "block.lua", 1)
   local words = { dir = folder, seconds = 60 }
   for word in args:gmatch "%S+" do words[#words + 1] = word end
   local got = support.mprun(words)

@@ -178,6 +178,11 @@ p.lua:1:6: error: this command is never closed
     1 | a -> `gzip
       |      ^~~~~]])
 
+  it_says("a link's options between two arrows", "a -> {cap=3} -> b", [[
+p.lua:1:14: error: expected a stage, found '->' (what a link says stands before its stage: -> {cap=64} b)
+    1 | a -> {cap=3} -> b
+      |              ^~]])
+
   it_says("a label that is a number", "a -> (1: b | else: c)", [[
 p.lua:1:7: error: expected a stage, found '1' (as a label it is a string: "1")
     1 | a -> (1: b | else: c)

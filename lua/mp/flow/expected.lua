@@ -50,6 +50,8 @@ end
 local arrows = {}
 for t in ("|> >> > = | - → ~ ! <-"):gmatch "%S+" do arrows[t] = "did you mean '->'?" end
 
+local arrow = { ["->"] = true, ["=>"] = true, ["!>"] = true, ["~>"] = true }
+
 local comment = "a comment begins with '--'"
 
 local instead_of_link = {
@@ -77,7 +79,9 @@ local function hint(text, at, furthest, t)
     if t:find "^[%a_`(]" then return "is a link missing?" end
   end
   if wants(furthest, "a stage") and (t == "#" or t == "//") then return comment end
-  if wants(furthest, "a stage") and text:find("^%d+%s*:", at) then
+  if wants(furthest, "a stage") and arrow[t] and text:sub(1, at - 1):find "[%-=!~]>%s*{[^{}]*}%s*$" then
+    return "what a link says stands before its stage: -> {cap=64} b"
+  elseif wants(furthest, "a stage") and text:find("^%d+%s*:", at) then
     return ('as a label it is a string: "%s"'):format(t)
   end
   if wants(furthest, "'cpu'") and t then return suggest.hint(t, { "cpu" }) end
