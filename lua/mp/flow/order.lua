@@ -90,6 +90,21 @@ function order:next()
   return t, w.leases
 end
 
+-- Nothing more will come, and what waits stands behind a gap: a source was stopped
+-- in the middle. Goes on behind it; false where nothing waits.
+function order:leap()
+  local first = {}
+  for id in pairs(self.waiting) do
+    local origin = train.origin(id)
+    if id ~= train.LATE and (not first[origin] or id < first[origin]) then first[origin] = id end
+  end
+  for origin, id in pairs(first) do
+    self.line[origin], self.waiting[id].weight = id, self.expects[origin]
+    self.at_hand[#self.at_hand + 1] = origin
+  end
+  return next(first) ~= nil
+end
+
 function order:late()
   local w = self.waiting[train.LATE]
   if not w then return nil end

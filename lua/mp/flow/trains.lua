@@ -241,7 +241,11 @@ function trains.in_order(self, link)
       if self.enough then return true end
     else
       local what = intake.nothing(self, why)
-      if what then return what == "closed" and deliver_late(self) end
+      if what ~= "closed" and what then return false end
+      while what and self.order:leap() do
+        if not deliver(self) then return false end
+      end
+      if what then return deliver_late(self) end
     end
     if not self:tick() then return false end
   end
