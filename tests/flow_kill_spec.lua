@@ -270,3 +270,23 @@ describe("what a stage gives at its end", function()
   survives("is there once",
     "range(1, 300)*2! -> closing*2! -> itself*2! => square! -> collect", 0.05, "range", "closing", "itself", "square")
 end)
+
+describe("a fold whose accumulators are heavy", function()
+  -- The first item becomes the accumulator, which the next ones change.
+  stages.heavy = function(x)
+    local t = { sum = x }
+    for i = 1, 2000 do t[i] = i end
+    return t
+  end
+  stages.union = flow.fold {
+    init = 0,
+    add = function(a, b)
+      if a == 0 then return b end
+      a.sum = a.sum + b.sum
+      return a
+    end,
+    done = function(_, t) return { t.sum, #t } end,
+  }
+  survives("gives what it gives undisturbed, though it takes an item over and changes it",
+    "range(1, 100) -> heavy -> union! -> collect", 0.04, "union")
+end)

@@ -25,6 +25,7 @@ local MOST_KEYS <const> = 200000                    -- added up before they are 
 local function work(self, list)
   local item, timed, o, half = self.head.item, self.stage.timeout, self.outlet, self.half
   self.list, self.logged = list, 0
+  self.kept = self.ledger and self.ledger:before(list, 1, list.n)
   for i = 1, list.n do
     local v = list[i]
     self.i, self.current, self.gone = i, v, self.counts_all and self.gone or 0

@@ -22,6 +22,9 @@
 --             replay = function(items), lost = function() -> link, message }
 --   recover() -> notes | nil       what the worker before this one had
 --   note(name, value)              nil: no more
+--   before(items, from, to) -> items as they are before the head stage works them
+--                                  through, for took: an accumulator may take one
+--                                  over, and change it
 --   took(items, from, to)          items that the head stage worked through
 --   load(args, n) -> n             adds what belongs to the commit to its arguments
 --   committed(), refresh()
@@ -90,6 +93,23 @@ function ledger:note(name, value)
   self.notes[name], self.noted = value, true
 end
 
+local function copy(v, seen)
+  if type(v) ~= "table" then return v end
+  if seen[v] then return seen[v] end
+  local new = setmetatable({}, getmetatable(v))
+  seen[v] = new
+  for k, x in next, v do new[copy(k, seen)] = copy(x, seen) end
+  return new
+end
+
+-- Only what a script adds up; a state that never tells its changes keeps no items.
+function ledger:before(items, from, to)
+  if not self.logs then return items end
+  local copies = {}
+  for i = from, to do copies[i] = copy(items[i], {}) end
+  return copies
+end
+
 function ledger:took(items, from, to)
   if not self.head then return end
   local list, parts = self.items, self.parts
@@ -102,7 +122,8 @@ function ledger:took(items, from, to)
   list.n, list.weight = n, weight
 end
 
--- What this commit changes, and how heavy that is; nil: nothing.
+-- What this commit changes, and how heavy that is; nil: nothing. math.huge: the first
+-- change that is too heavy; items are kept from now on.
 local function changed(self)
   local m, weight = { changes = {} }, 0
   local worked = self.items.weight
@@ -111,6 +132,8 @@ local function changed(self)
     if state.changes then value, more = state.changes(PER_ITEM * worked + 64) end
     if value ~= nil then
       m.changes[place], weight = value, weight + (more or 1)
+    elseif more and place == self.head and not self.logs then
+      self.logs, weight = true, math.huge
     elseif place == self.head and worked > 0 and (not state.changes or more) then
       m.log, weight = self.items, weight + worked
       self.items = no_items()

@@ -79,8 +79,9 @@ local function take_apart(self, t, weight, i, deaths, first)
     if not commit(self) then return false end
     intake.show(self, first, 1, deaths)
     local over = deaths > 0 and blame.again(self, t[HEAD + i], first, deaths)
+    local kept = self.ledger and self.ledger:before(t, HEAD + i, HEAD + i)
     pass_one(self, t, weight / n, i, over, first)
-    if self.ledger then self.ledger:took(t, HEAD + i, HEAD + i) end
+    if kept and not over then self.ledger:took(kept, HEAD + i, HEAD + i) end
     i, deaths = i + 1, 0
   end
   self.deaths = 0
@@ -194,8 +195,9 @@ local function pass_in_order(self, t, leases)
   if weight > 1 - order.ENOUGH then t[4] = false end     -- nothing of it is elsewhere
   local deaths, first = claim(self, leases)
   if deaths > 0 and t.n > HEAD then return suspect(self, t, weight, deaths, first) end
+  local kept = self.ledger and self.ledger:before(t, HEAD + 1, t.n)
   pass(self, t, weight)
-  if self.ledger then self.ledger:took(t, HEAD + 1, t.n) end
+  if kept then self.ledger:took(kept, HEAD + 1, t.n) end
   return true
 end
 

@@ -262,7 +262,7 @@ Worker.full = Worker.overflow
 
 -- The ledger keeps the items up to the i-th of those in hand.
 function Worker:log_to(i)
-  if self.ledger then self.ledger:took(self.list, self.logged + 1, i) end
+  if self.ledger then self.ledger:took(self.kept, self.logged + 1, i) end
   self.logged = i
 end
 
