@@ -204,7 +204,8 @@ describe("a limit of the shared memory", function()
       flow" range(1, 3) -> big -> {cap=8} null "
       function big() return ("x"):rep(5 << 20) end]] }
     assert.equal(1, got.status)
-    assert.is_truthy(got.err:find "^mprun: %l+%[1%]: error[%l%d ]*: its result: the item can never fit [^\n]*\n$", got.err)
+    assert.is_truthy(got.err:find "^mprun: %l+%[1%]: error[%l%d ]*: its result: the item can never fit [^\n]*\n$",
+      got.err)
   end)
 end)
 
