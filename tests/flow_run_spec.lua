@@ -84,6 +84,13 @@ describe("a flow", function()
   gives("joins ways", "range(1, 3) -> sum; range#2(4, 6) -> square -> sum; sum -> collect", { 83 })
   gives("gathers nothing", "range(1, 9) -> null", true)
 
+  it("ends its source when there is enough, though errors go another way", function()
+    local f = flow("range(1, 100000) -> fails -> head(2) -> collect; fails !> null", stages)
+    f.engine = fake()
+    assert.same({ 1, 2, n = 2 }, f:run())
+    assert.is_true(f:stats()[2].taken < 50000, f:stats()[2].taken .. " items")
+  end)
+
   it("reads the lines of files, however they are cut", function()
     local parts = { "", "\n", "a", "b\n", "\n\n", ("x"):rep(9000) .. "\n" }
     math.randomseed(7)

@@ -11,12 +11,13 @@
 --   load(args) -> n    puts link, list, link, list, … into args for a commit
 --   sent()             after the commit: all lists are empty again
 --   shut() -> boolean  after a commit that found a link closed: forgets those links;
---                      true where none is left
+--                      true where none is left, of the results at least
 --   waiting            results that wait, keys where they are added up
 --   tally() -> the core.tally that all results go into, or nil
 --   blame() -> item, label    whose key is being worked out, if one is
 --   counts() -> { [checked link's place] = items }, total
 
+local each = require("mp.flow.plan.copy").each
 local combiner = require "mp.flow.combiner"
 local slots = require("mp.flow.key").slots
 local train = require "mp.flow.train"
@@ -275,9 +276,9 @@ function Outlet:shut()
       left = left + (s.gone[i] and 0 or 1)
     end
     s.over = left == 0
-    open = open + left
+    if not self.fail or self.results[s] then open = open + left end
   end
-  return open == 0
+  return open == 0 and next(self.results) ~= nil
 end
 
 -- Where all results go into one inbox: what takes them, true if one more waits then;
@@ -326,6 +327,8 @@ return function(stage)
     if inbox.tagged then table.insert(o.tagged, s) end
   end
   o.push = stage.out and compile(o, stage.out) or nothing
+  o.results = {}
+  each(stage.out, function(way) o.results[o.by_inbox[way.inbox]] = true end)
   o.straight = stage.out and stage.out.kind == "to" and o.by_inbox[stage.out.inbox]
   o.fail = stage.err and compile(o, stage.err) or nil
   if #o.tagged > 0 then
