@@ -222,10 +222,10 @@ describe("a combiner", function()
       for i, v in ipairs { ... } do list[i] = c.add(v) end
       return list
     end
-    assert.same({ true, true, false, false, true }, more("a", "b", "a", "b", 1))
+    assert.same({ 1, 1, 0, 0, 1 }, more("a", "b", "a", "b", 1))
     sent(c)
-    assert.same({ true, false }, more("a", "a"))
-    assert.same({ true, true }, more({ "a" }, { "b" }))
+    assert.same({ 1, 0 }, more("a", "a"))
+    assert.same({ 1, 1 }, more({ "a" }, { "b" }))
   end)
 
   it("sends no more than the best, and few that are worse than what was sent", function()
