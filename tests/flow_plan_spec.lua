@@ -239,6 +239,11 @@ describe("a region of trains", function()
   reaches("goes on from one that gathers in a window to the next",
     "gen -> window(1s) -> sort -> a*2 -> count -> null", "window sort", "sort a count", "sort count")
 
+  it("blames no item for the deaths of who only puts things in order", function()
+    local p = planned "gen -> a*2 => b*2{restarts=1} -> collect"
+    assert.is_true(stage_of(p, "b(order)").restarts > 100)
+  end)
+
   it("has a fold without a key in one place behind a window", function()
     assert.equal("gen window a*2 sum null", stages_of(planned "gen -> window(1s) -> a*2 -> sum*4 -> null"))
   end)

@@ -47,9 +47,11 @@ local function duplicate(outlet, of, from)
   return new
 end
 
+-- It only hands on: no item is to blame for its deaths.
 local function passing(self, like, what)
+  local options = { cap = like.options.cap, chunk = like.options.chunk, restarts = 1000 }
   local node = { id = ("%s(%s)"):format(like.id, what), spec = { kind = "pass" }, role = "between",
-                 options = like.options, ins = {}, hidden = true, node = like.node }
+                 options = options, ins = {}, hidden = true, node = like.node }
   table.insert(self, node)
   return node
 end
@@ -109,6 +111,13 @@ local function share(self, node, outlet)
   end
 end
 
+-- A node's ways in, in the order in which they were written: zip tells them apart.
+local function in_order(node)
+  local of = {}
+  for _, link in ipairs(node.ins) do of[link.link] = link end
+  for i, link in ipairs(node.node.ins) do node.ins[i] = of[link] end
+end
+
 function M.copy(graph)
   local self, of = {}, {}
   for i, node in ipairs(graph) do
@@ -120,6 +129,7 @@ function M.copy(graph)
     self[i].out = duplicate(node.out, of, self[i])
     self[i].err = duplicate(node.err, of, self[i])
   end
+  for _, node in ipairs(self) do in_order(node) end
   return self
 end
 
