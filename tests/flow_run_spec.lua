@@ -91,6 +91,11 @@ describe("a flow", function()
     assert.is_true(f:stats()[2].taken < 50000, f:stats()[2].taken .. " items")
   end)
 
+  gives("ends where one of several workers with a key has found that there is enough",
+    "range(1, 2000) => itself@mod*3 => head(2) -> collect", { 1, 2 })
+  gives("pairs in the order of the ways to zip, whatever else was said of their stages before",
+    "square{cap=9} !> null; range(1, 3) -> (itself & square) -> zip -> collect", { { 1, 1 }, { 2, 4 }, { 3, 9 } })
+
   it("reads the lines of files, however they are cut", function()
     local parts = { "", "\n", "a", "b\n", "\n\n", ("x"):rep(9000) .. "\n" }
     math.randomseed(7)

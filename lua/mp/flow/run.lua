@@ -178,15 +178,20 @@ local function all_ended(inbox)
   return true
 end
 
+-- Nobody reads this link of an inbox any more, nor gives credits for it.
+local function close_link(inbox, i)
+  inbox.sends[i]:close(true)
+  for _, links in pairs(inbox.credits or {}) do
+    if links[i] then links[i]:close(true) end
+  end
+end
+
 -- The workers of a stage have ended: on to the links around it.
 local function stage_ended(self, stage)
   stage.ended = true
   if stage.feed then stage.feed:close(true) end
   if stage.inbox and all_ended(stage.inbox) then
-    for _, link in ipairs(stage.inbox.sends) do link:close(true) end
-    for _, links in pairs(stage.inbox.credits or {}) do
-      for _, link in pairs(links) do link:close(true) end
-    end
+    for i = 1, stage.inbox.links do close_link(stage.inbox, i) end
   end
   for _, inbox in ipairs(stage.outboxes) do
     inbox.feeders = inbox.feeders - 1
@@ -199,7 +204,7 @@ end
 -- With a key, each worker has a link of its own, which nobody else reads.
 local function close_own_link(stage, index, message)
   local inbox = stage.inbox
-  if inbox and inbox.links > 1 and message and not message.retired then inbox.sends[index]:close(true) end
+  if inbox and inbox.links > 1 and message and not message.retired then close_link(inbox, index) end
 end
 
 local function died(self, p, at)
