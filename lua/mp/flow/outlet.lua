@@ -4,10 +4,10 @@
 -- outlet(stage, core) -> o, for all that a stage feeds:
 --   push(v, label)     routes a result as the notation says
 --   fail(v)            routes what `!>` gets
---   begin(id, weight, placed), close(flag)     a train begins, ends: what is pushed
---                      between goes into it, where its target reads trains. placed: it
---                      is a part of one, and results stand where their items stood:
---   place(at), place(nil, from)     at a place; behind one another, from a place on
+--   begin(id, weight, part), close(flag)     a train begins, ends: what is pushed
+--                      between goes into it, where its target reads trains. Results stand
+--                      one behind the other; in a part of one where their items stood: pos
+--   held(), hold(v)    what is in the train that has begun, and puts it there again
 --   load(args) -> n    puts link, list, link, list, … into args for a commit
 --   sent()             after the commit: all lists are empty again
 --   shut() -> boolean  after a commit that found a link closed: forgets those links;
@@ -117,8 +117,8 @@ local function tagged(o, inbox, share, positions, branch)
   local open, links, places = {}, inbox.links, false
   local route = links > 1 and router(o, inbox)
 
-  function self.begin(id, weight, placed)
-    places = positions or placed
+  function self.begin(id, weight, part)
+    places = positions or part
     for i = 1, links do
       open[i] = { id, weight / (share * links), 0, places and {} or false, n = 4 }
     end
@@ -130,6 +130,10 @@ local function tagged(o, inbox, share, positions, branch)
     part.n, part[n] = n, v
     if places then part[4][n - 4] = o.pos end
   end
+
+  function self.held() return table.move(open, 1, links, 1, { n = links }) end
+
+  function self.hold(parts) table.move(parts, 1, links, 1, open) end
 
   function self.close(flag)
     for i = 1, links do
@@ -241,12 +245,21 @@ function compile(o, outlet) return kinds[outlet.kind](o, outlet) end
 local Outlet = {}
 Outlet.__index = Outlet
 
-function Outlet:begin(id, weight, placed)
-  self.dealt, self.pos, self.counting = nil, 0, not placed
-  for _, s in ipairs(self.tagged) do s.begin(id, weight, placed) end
+function Outlet:begin(id, weight, part)
+  self.dealt, self.pos, self.counting = nil, 0, not part
+  for _, s in ipairs(self.tagged) do s.begin(id, weight, part) end
 end
 
-function Outlet:place(at, from) self.pos, self.counting = at or from, not at end
+function Outlet:held()
+  local v = { pos = self.pos }
+  for i, s in ipairs(self.tagged) do v[i] = s.held() end
+  return v
+end
+
+function Outlet:hold(v)
+  self.pos = v.pos
+  for i, s in ipairs(self.tagged) do s.hold(v[i]) end
+end
 
 function Outlet:close(flag)
   for _, s in ipairs(self.tagged) do s.close(flag) end

@@ -15,7 +15,6 @@ local trains = {}
 
 local HEAD <const> = train.HEAD
 local MOST_LEASED <const>, MOST_AT_ONCE <const> = 64, 16
-local PLACES <const> = 20           -- an item's results have 2^20 places of their own
 
 -- one train ------------------------------------------------------------------------------
 
@@ -55,35 +54,35 @@ local function commit(self, flag)
   return true
 end
 
--- The i-th item in a part of its train, or what is to be said of it.
-local function pass_one(self, t, weight, i, over, first)
-  local o, v = self.outlet, t[HEAD + i]
+local function pass_one(self, t, i, over, first)
+  local v, positions = t[HEAD + i], self.hands_on and t[4]
   emit.to, self.at = self.head.emits, 1
-  if self.hands_on then
-    o:begin(t[1], weight, true)
-    o:place(t[4] and t[4][i], i << PLACES)
-  end
+  if positions then self.outlet.pos = positions[i] end
   if over then blame.give_up(self, v, first, self.deaths) else work_on(self, v) end
-  close(self, t)
   self:count "TAKEN"
 end
 
--- A train that took workers down: each of its items in a commit of its own. The
--- ledger keeps the train, and which item is next; so what takes the next worker
--- down is known.  false when nobody takes the results any more; the last item's
--- are left for the next commit.
-local function take_apart(self, t, weight, i, deaths, first)
-  local n = t.n - HEAD
+-- A train that took workers down: each of its items with a commit before it, in
+-- which the ledger keeps the train, which item is next, and what they have come to; so
+-- what takes the next worker down is known.  false when nobody takes the results any more;
+-- the last item's are left for the next commit.
+local function take_apart(self, t, weight, i, deaths, first, held)
+  local n, o = t.n - HEAD, self.outlet
+  begin(self, t, weight)
+  if held then o:hold(held) end
   while i <= n and not self.enough do
-    if self.ledger then self.ledger:note("apart", { t, weight, i, deaths, first }) end
+    if self.ledger then
+      self.ledger:note("apart", { t, weight, i, deaths, first, self.hands_on and o:held() or nil })
+    end
     if not commit(self) then return false end
     intake.show(self, first, 1, deaths)
     local over = deaths > 0 and blame.again(self, t[HEAD + i], first, deaths)
     local kept = self.ledger and self.ledger:before(t, HEAD + i, HEAD + i)
-    pass_one(self, t, weight / n, i, over, first)
+    pass_one(self, t, i, over, first)
     if kept and not over then self.ledger:took(kept, HEAD + i, HEAD + i) end
     i, deaths = i + 1, 0
   end
+  close(self, t)
   self.deaths = 0
   if self.ledger then self.ledger:note("apart", nil) end
   return true
@@ -98,6 +97,9 @@ local function suspect(self, t, weight, deaths, first)
   return take_apart(self, t, weight, 1, deaths, first)
 end
 
+-- Then no other train may be in the same commit.
+local function one_death_is_enough(self) return self.stage.restarts < 2 end
+
 -- as they come -----------------------------------------------------------------------------
 
 local function all(self, list)
@@ -109,7 +111,7 @@ local function all(self, list)
 end
 
 function trains.as_they_come(self, link)
-  local max = 1
+  local max, most = 1, one_death_is_enough(self) and 1 or MOST_AT_ONCE
   while true do
     local list, why = link:lease(max, intake.patience(self))
     if list then
@@ -119,7 +121,7 @@ function trains.as_they_come(self, link)
       self.current = nil
       local took = intake.busy(self, started)
       if not self:commit() then return false end
-      if took < intake.QUICK and list.n == max then max = math.min(max * 2, MOST_AT_ONCE)
+      if took < intake.QUICK and list.n == max then max = math.min(max * 2, most)
       elseif took > intake.SLOW then max = 1 end
     else
       local what = intake.nothing(self, why)
@@ -180,6 +182,7 @@ end
 
 -- Whether the next train took workers down: what was done is committed before it.
 local function suspect_next(self)
+  if one_death_is_enough(self) then return true end
   for _, lease in ipairs(self.order:next_leases()) do
     if self.suspects[lease] then return true end
   end
@@ -255,8 +258,8 @@ end
 
 -- A train that was being taken apart when its worker died.
 function trains.resume(self, kept)
-  local t, weight, i, deaths, first = table.unpack(kept, 1, 5)
-  if not take_apart(self, t, weight, i, deaths + 1, first) then return false end
+  local t, weight, i, deaths, first, held = table.unpack(kept, 1, 6)
+  if not take_apart(self, t, weight, i, deaths + 1, first, held) then return false end
   return commit(self, self.stage.ordered and behind(self, t) or 0)
 end
 
