@@ -173,6 +173,7 @@ describe("arguments of timed stages", function()
     refused("batch", { 1, 2, 3 }, batch)
     refused("batch", { 1, 0 }, "'batch' expects a time of more than 0 seconds, got 0")
     refused("batch", { 1, "5s" }, "'batch' expects a time of more than 0 seconds, got 5s")
+    refused("batch", { 1, { cap = 3 } }, "'batch' expects a time of more than 0 seconds, got {cap=3}")
     refused("batch", { 1, n = 2 }, "'batch' expects a time of more than 0 seconds, got nil")
     local window = "'window' expects a time of more than 0 seconds: window(10s)"
     refused("window", {}, window)

@@ -3,6 +3,7 @@
 
 local hand_on = require "mp.flow.hand_on"
 local identity = require "mp.flow.identity"
+local show = require "mp.flow.show"
 
 local timed = {}
 
@@ -169,7 +170,8 @@ timed.batch = {
       return nil, "'batch' expects a number from 1 on, and perhaps a time: batch(100, 5s)"
     end
     if list.n == 2 and not positive(seconds) then
-      return nil, ("'batch' expects a time of more than 0 seconds, got %s"):format(tostring(seconds))
+      return nil, ("'batch' expects a time of more than 0 seconds, got %s"):format(
+        type(seconds) == "table" and show.item(seconds) or tostring(seconds))
     end
     return { n = n, seconds = seconds }
   end,
